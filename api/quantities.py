@@ -1,0 +1,102 @@
+"""Resource quantities: `100m`, `1.5`, `128Mi`, `2e3`.
+
+Exact arithmetic on decimals; the canonical form follows k8s.io/apimachinery/pkg/api/resource: the suffix
+family of the input is kept, the number has no fraction, and the suffix is the largest that allows that.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_CEILING, Decimal, localcontext
+from functools import lru_cache
+
+_BINARY = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50, "Ei": 1 << 60}
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_FORM = re.compile(
+    r"^(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))"
+    r"(?P<suffix>[eE][+-]?\d+|Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|)$"
+)
+_NANO = Decimal("1e-9")
+
+Quantity = str | int | float
+
+
+@lru_cache(maxsize=8192)
+def parse(quantity: Quantity) -> Decimal:
+    """The exact value. Fractions below 1e-9 round up, as upstream. ValueError when malformed."""
+    match = _FORM.match(str(quantity))
+    if match is None:
+        raise ValueError(
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+        )
+    number, suffix = Decimal(match["number"]), match["suffix"]
+    with localcontext() as context:
+        context.prec = 60
+        if suffix in _BINARY:
+            value = number * _BINARY[suffix]
+        elif suffix in _DECIMAL:
+            value = number.scaleb(_DECIMAL[suffix])
+        else:
+            value = number.scaleb(int(suffix[1:]))
+        return value.quantize(_NANO, rounding=ROUND_CEILING).normalize()
+
+
+def is_valid(quantity: Quantity) -> bool:
+    try:
+        parse(quantity)
+    except ValueError:
+        return False
+    return True
+
+
+def millis(quantity: Quantity) -> int:
+    """In thousandths, rounded up: cpu quantities become millicores."""
+    return int((parse(quantity) * 1000).to_integral_value(rounding=ROUND_CEILING))
+
+
+def units(quantity: Quantity) -> int:
+    """In whole units, rounded up: memory quantities become bytes."""
+    return int(parse(quantity).to_integral_value(rounding=ROUND_CEILING))
+
+
+def canonical(quantity: Quantity) -> str:
+    """The form upstream stores and prints: `0.5` → `500m`, `1024Ki` → `1Mi`, `1000m` → `1`."""
+    value = parse(quantity)
+    match = _FORM.match(str(quantity))
+    suffix = match["suffix"] if match else ""
+    if value == 0:
+        return "0"
+    if suffix in _BINARY and abs(value) >= 1024:
+        return format_binary(value)
+    if suffix[:1] in ("e", "E") and len(suffix) > 1:
+        return _format_decimal(value, exponent=True)
+    return _format_decimal(value)
+
+
+def format_binary(value: Decimal | int) -> str:
+    """Bytes as the largest binary suffix that leaves a whole number."""
+    value = Decimal(value)
+    if value != value.to_integral_value():
+        return _format_decimal(value)
+    whole, best = int(value), ""
+    for suffix, factor in _BINARY.items():
+        if whole % factor == 0 and whole:
+            best = suffix
+    return f"{whole // _BINARY[best]}{best}" if best else str(whole)
+
+
+def format_millis(value: int) -> str:
+    """Thousandths as a decimal quantity: 1500 → `1500m`, 2000 → `2`."""
+    return _format_decimal(Decimal(value) / 1000)
+
+
+def _format_decimal(value: Decimal, exponent: bool = False) -> str:
+    nanos = int(value.scaleb(9))
+    power = -9
+    while nanos % 1000 == 0 and power < 18:
+        nanos //= 1000
+        power += 3
+    if exponent:
+        return f"{nanos}e{power}" if power else str(nanos)
+    suffix = next(s for s, p in _DECIMAL.items() if p == power)
+    return f"{nanos}{suffix}"

@@ -1,0 +1,169 @@
+"""The one table of resources. A built-in kind is a row here, plus a hooks file when it has behaviour.
+
+A `Resource` says where objects of a kind live (path and scope), what they are called, which subresources and
+selectable fields they have, how they print, and which pure hooks run on the way in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from api.errors import FieldError
+from api.meta import Obj
+
+Default = Callable[[Obj], None]
+Prepare = Callable[[Obj, Obj | None], None]
+Validate = Callable[[Obj, Obj | None], list[FieldError]]
+Cells = Callable[[Obj], list[Any]]
+Claims = Callable[[Obj], set[str]]
+
+
+def _nothing(_: Obj) -> None: ...
+
+
+def _keep(_: Obj, __: Obj | None) -> None: ...
+
+
+def _valid(_: Obj, __: Obj | None) -> list[FieldError]:
+    return []
+
+
+def _no_claims(_: Obj) -> set[str]:
+    return set()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the Table form. priority 0 prints always, 1 only with `-o wide`."""
+
+    name: str
+    type: str = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What is particular to a kind. All pure; `old` is None on create.
+
+    default   fills what the client left out, on create and update
+    prepare   clears what the client may not set through this door (status on create and main-resource
+              updates), bumps generation, keeps immutable server fields
+    validate  semantic rules that the schema cannot say, with upstream's messages and field paths
+    prepare_status, validate_status   the same through the status subresource (everything but status and
+              a few metadata fields is taken from `old` by the generic code)
+    columns, cells   the Table form, without the leading Name and trailing Age when `standard` columns do
+    claims    names this object holds exclusively (`clusterip/10.96.0.10`); stored with it in one etcd Txn
+    """
+
+    default: Default = _nothing
+    prepare: Prepare = _keep
+    validate: Validate = _valid
+    prepare_status: Prepare = _keep
+    validate_status: Validate = _valid
+    columns: tuple[Column, ...] = ()
+    cells: Cells | None = None
+    claims: Claims = _no_claims
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One served resource (group, version, plural)."""
+
+    group: str  # "" for the core group
+    version: str
+    kind: str
+    plural: str
+    singular: str
+    namespaced: bool
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = (
+        "create", "delete", "deletecollection", "get", "list", "patch", "update", "watch",
+    )  # fmt: skip
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Selectable fields beyond metadata.name and metadata.namespace: field label → value when absent."""
+    graceful: bool = False
+    """Deletion waits for an agent (only pods: the kubelet confirms)."""
+    hooks: Hooks = field(default_factory=Hooks)
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def qualified(self) -> str:
+        """`pods` or `deployments.apps`, as messages print it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def has_status(self) -> bool:
+        return "status" in self.subresources
+
+    @property
+    def root(self) -> str:
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The URL path. namespace "" with a namespaced resource means all namespaces (list and watch)."""
+        path = f"{self.root}/namespaces/{namespace}" if self.namespaced and namespace else self.root
+        path = f"{path}/{self.plural}"
+        if name:
+            path = f"{path}/{name}"
+        return f"{path}/{subresource}" if subresource else path
+
+    def supports_field(self, label: str) -> bool:
+        return (
+            label in self.fields
+            or label == "metadata.name"
+            or (label == "metadata.namespace" and self.namespaced)
+        )
+
+    def field_values(self, obj: Obj) -> dict[str, str]:
+        """The flat map that field selectors match."""
+        metadata = obj["metadata"]
+        values = {"metadata.name": metadata.get("name", "")}
+        if self.namespaced:
+            values["metadata.namespace"] = metadata.get("namespace", "")
+        for label, absent in self.fields.items():
+            at: Any = obj
+            for step in label.split("."):
+                at = at.get(step) if isinstance(at, dict) else None
+            values[label] = absent if at is None else (str(at).lower() if isinstance(at, bool) else str(at))
+        return values
+
+
+class Registry:
+    """Resources by plural and by kind. Built-ins are there from the start; custom ones come and go."""
+
+    def __init__(self, rows: Iterable[Resource]) -> None:
+        self._by_plural: dict[tuple[str, str, str], Resource] = {}
+        self._by_kind: dict[tuple[str, str, str], Resource] = {}
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: Resource) -> None:
+        self._by_plural[row.group, row.version, row.plural] = row
+        self._by_kind[row.group, row.version, row.kind] = row
+
+    def remove(self, row: Resource) -> None:
+        self._by_plural.pop((row.group, row.version, row.plural), None)
+        self._by_kind.pop((row.group, row.version, row.kind), None)
+
+    def __iter__(self) -> Iterator[Resource]:
+        return iter(list(self._by_plural.values()))
+
+    def by_plural(self, group: str, version: str, plural: str) -> Resource | None:
+        return self._by_plural.get((group, version, plural))
+
+    def by_kind(self, group: str, version: str, kind: str) -> Resource | None:
+        return self._by_kind.get((group, version, kind))
+
+    def of(self, obj: Mapping[str, Any]) -> Resource | None:
+        """The row of an object, by its apiVersion and kind."""
+        group, _, version = str(obj.get("apiVersion", "")).rpartition("/")
+        return self.by_kind(group, version, str(obj.get("kind", "")))
