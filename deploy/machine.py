@@ -146,9 +146,8 @@ class Machines:
         links.remove_bridge(self._bridge)
         links.restore(self._state()["before"])
         self._file.unlink()
-        for directory in (RUN, RUN.parent):
-            if directory.is_dir() and not any(directory.iterdir()):
-                directory.rmdir()
+        for directory in (RUN, RUN.parent, self._data_dir / "nodes"):
+            remove_empty(directory)
 
     def _remove_one(self, machine: Machine) -> None:
         kill_all(machine.name)
@@ -156,6 +155,7 @@ class Machines:
         links.remove_machine(machine.name, self._link(machine))
         shutil.rmtree(machine.docker.directory)
         machine.resolv_conf.unlink(missing_ok=True)
+        remove_empty(machine.directory)
 
     # -- one of them -----------------------------------------------------------------------------------
 
@@ -224,6 +224,11 @@ class Machines:
     def _state(self) -> dict[str, dict[str, str]]:
         state: dict[str, dict[str, str]] = json.loads(self._file.read_text())
         return state
+
+
+def remove_empty(directory: Path) -> None:
+    if directory.is_dir() and not any(directory.iterdir()):
+        directory.rmdir()
 
 
 def write_resolv_conf(path: Path) -> None:

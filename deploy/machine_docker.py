@@ -21,7 +21,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from deploy.machine_links import NETNS, MachineError, run
+from deploy.machine_links import NETNS, MachineError, unmount
 
 RUN = Path(
     "/run/sampan/machines"
@@ -140,7 +140,7 @@ class Docker:
         for address in self.runtime.glob("exec/containerd/daemon/*/moby/*/address"):
             Path(address.read_text().strip().removeprefix("unix://")).unlink(missing_ok=True)
         for mount in sorted(mounts_under(self.directory, self.runtime, *under), key=len, reverse=True):
-            run("umount", "--lazy", mount)
+            unmount(mount)
         remove_cgroups(f"sampan/{self.name}")
         shutil.rmtree(self.runtime, ignore_errors=True)
 
