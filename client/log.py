@@ -43,5 +43,5 @@ def configure(verbosity: int = 0) -> None:
 
 
 def get(name: str) -> Logger:
-    logger: Logger = structlog.get_logger(logger=name)
+    logger: Logger = structlog.get_logger(component=name)
     return logger
