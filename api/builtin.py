@@ -5,38 +5,148 @@ Kinds with behaviour name their hooks from `api/kinds/`.
 
 from __future__ import annotations
 
+from api.kinds import config, deployment, endpoints, event, namespace, node, pod, replica_set, service, simple
 from api.registry import Registry, Resource
 
-NAMESPACES = Resource("", "v1", "Namespace", "namespaces", "namespace", False, ("ns",),
-                      subresources=("finalize", "status"), fields={"status.phase": ""},
-                      verbs=("create", "delete", "get", "list", "patch", "update", "watch"))  # fmt: skip
-NODES = Resource("", "v1", "Node", "nodes", "node", False, ("no",), subresources=("proxy", "status"),
-                 fields={"spec.unschedulable": "false"})  # fmt: skip
-PODS = Resource("", "v1", "Pod", "pods", "pod", True, ("po",), ("all",),
-                subresources=("attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status"),
-                fields={"spec.nodeName": "", "spec.restartPolicy": "", "spec.schedulerName": "",
-                        "spec.serviceAccountName": "", "spec.hostNetwork": "false", "status.phase": "",
-                        "status.podIP": "", "status.podIPs": "", "status.nominatedNodeName": ""},
-                graceful=True)  # fmt: skip
-SERVICES = Resource("", "v1", "Service", "services", "service", True, ("svc",), ("all",),
-                    subresources=("proxy", "status"),
-                    fields={"spec.clusterIP": "", "spec.type": ""})  # fmt: skip
-ENDPOINTS = Resource("", "v1", "Endpoints", "endpoints", "endpoints", True, ("ep",))
-CONFIG_MAPS = Resource("", "v1", "ConfigMap", "configmaps", "configmap", True, ("cm",))
-SECRETS = Resource("", "v1", "Secret", "secrets", "secret", True, fields={"type": ""})
-SERVICE_ACCOUNTS = Resource("", "v1", "ServiceAccount", "serviceaccounts", "serviceaccount", True, ("sa",),
-                            subresources=("token",))  # fmt: skip
-EVENTS = Resource("", "v1", "Event", "events", "event", True, ("ev",),
-                  fields={"involvedObject.kind": "", "involvedObject.namespace": "", "involvedObject.name": "",
-                          "involvedObject.uid": "", "involvedObject.apiVersion": "",
-                          "involvedObject.resourceVersion": "", "involvedObject.fieldPath": "",
-                          "reason": "", "reportingComponent": "", "source": "", "type": ""})  # fmt: skip
-DEPLOYMENTS = Resource("apps", "v1", "Deployment", "deployments", "deployment", True, ("deploy",), ("all",),
-                       subresources=("scale", "status"))  # fmt: skip
-REPLICA_SETS = Resource("apps", "v1", "ReplicaSet", "replicasets", "replicaset", True, ("rs",), ("all",),
-                        subresources=("scale", "status"), fields={"status.replicas": "0"})  # fmt: skip
-ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice", True)
-LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases", "lease", True)
+NAMESPACES = Resource(
+    "",
+    "v1",
+    "Namespace",
+    "namespaces",
+    "namespace",
+    False,
+    ("ns",),
+    subresources=("finalize", "status"),
+    fields={"status.phase": ""},
+    verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+    hooks=namespace.HOOKS,
+)
+NODES = Resource(
+    "",
+    "v1",
+    "Node",
+    "nodes",
+    "node",
+    False,
+    ("no",),
+    subresources=("proxy", "status"),
+    fields={"spec.unschedulable": "false"},
+    keeps_status_on_create=True,
+    hooks=node.HOOKS,
+)
+PODS = Resource(
+    "",
+    "v1",
+    "Pod",
+    "pods",
+    "pod",
+    True,
+    ("po",),
+    ("all",),
+    subresources=("attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status"),
+    fields={
+        "spec.nodeName": "",
+        "spec.restartPolicy": "",
+        "spec.schedulerName": "",
+        "spec.serviceAccountName": "",
+        "spec.hostNetwork": "false",
+        "status.phase": "",
+        "status.podIP": "",
+        "status.podIPs": "",
+        "status.nominatedNodeName": "",
+    },
+    graceful=True,
+    has_generation=True,
+    hooks=pod.HOOKS,
+)
+SERVICES = Resource(
+    "",
+    "v1",
+    "Service",
+    "services",
+    "service",
+    True,
+    ("svc",),
+    ("all",),
+    subresources=("proxy", "status"),
+    fields={"spec.clusterIP": "", "spec.type": ""},
+    hooks=service.HOOKS,
+)
+ENDPOINTS = Resource("", "v1", "Endpoints", "endpoints", "endpoints", True, ("ep",), hooks=endpoints.ENDPOINTS)
+CONFIG_MAPS = Resource("", "v1", "ConfigMap", "configmaps", "configmap", True, ("cm",), hooks=config.CONFIG_MAP)
+SECRETS = Resource("", "v1", "Secret", "secrets", "secret", True, fields={"type": ""}, hooks=config.SECRET)
+SERVICE_ACCOUNTS = Resource(
+    "",
+    "v1",
+    "ServiceAccount",
+    "serviceaccounts",
+    "serviceaccount",
+    True,
+    ("sa",),
+    subresources=("token",),
+    hooks=simple.SERVICE_ACCOUNT,
+)
+EVENTS = Resource(
+    "",
+    "v1",
+    "Event",
+    "events",
+    "event",
+    True,
+    ("ev",),
+    fields={
+        "involvedObject.kind": "",
+        "involvedObject.namespace": "",
+        "involvedObject.name": "",
+        "involvedObject.uid": "",
+        "involvedObject.apiVersion": "",
+        "involvedObject.resourceVersion": "",
+        "involvedObject.fieldPath": "",
+        "reason": "",
+        "reportingComponent": "",
+        "source": "",
+        "type": "",
+    },
+    hooks=event.HOOKS,
+)
+DEPLOYMENTS = Resource(
+    "apps",
+    "v1",
+    "Deployment",
+    "deployments",
+    "deployment",
+    True,
+    ("deploy",),
+    ("all",),
+    subresources=("scale", "status"),
+    has_generation=True,
+    hooks=deployment.HOOKS,
+)
+REPLICA_SETS = Resource(
+    "apps",
+    "v1",
+    "ReplicaSet",
+    "replicasets",
+    "replicaset",
+    True,
+    ("rs",),
+    ("all",),
+    subresources=("scale", "status"),
+    fields={"status.replicas": "0"},
+    has_generation=True,
+    hooks=replica_set.HOOKS,
+)
+ENDPOINT_SLICES = Resource(
+    "discovery.k8s.io",
+    "v1",
+    "EndpointSlice",
+    "endpointslices",
+    "endpointslice",
+    True,
+    has_generation=True,
+    hooks=endpoints.ENDPOINT_SLICE,
+)
+LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases", "lease", True, hooks=simple.LEASE)
 
 BUILTIN = Registry(
     [

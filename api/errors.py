@@ -125,11 +125,25 @@ class Timeout(ApiError):
 _BY_REASON: dict[str, type[ApiError]] = {
     cls.reason: cls
     for cls in (
-        BadRequest, Unauthorized, Forbidden, NotFound, MethodNotAllowed, NotAcceptable, AlreadyExists,
-        Conflict, Expired, EntityTooLarge, UnsupportedMedia, Invalid, TooManyRequests, InternalError,
-        ServiceUnavailable, Timeout,
+        BadRequest,
+        Unauthorized,
+        Forbidden,
+        NotFound,
+        MethodNotAllowed,
+        NotAcceptable,
+        AlreadyExists,
+        Conflict,
+        Expired,
+        EntityTooLarge,
+        UnsupportedMedia,
+        Invalid,
+        TooManyRequests,
+        InternalError,
+        ServiceUnavailable,
+        Timeout,
     )
-} | {"Gone": Expired, "ServerTimeout": Timeout}  # fmt: skip
+}
+_BY_REASON |= {"Gone": Expired, "ServerTimeout": Timeout}  # fmt: skip
 
 _BY_CODE: dict[int, type[ApiError]] = {
     400: BadRequest, 401: Unauthorized, 403: Forbidden, 404: NotFound, 405: MethodNotAllowed,
@@ -155,9 +169,7 @@ def _qualified(group: str, plural: str) -> str:
 
 def not_found(group: str, plural: str, name: str) -> NotFound:
     """`pods "web" not found`."""
-    return NotFound(
-        f'{_qualified(group, plural)} "{name}" not found', {"name": name, "group": group, "kind": plural}
-    )
+    return NotFound(f'{_qualified(group, plural)} "{name}" not found', {"name": name, "group": group, "kind": plural})
 
 
 def already_exists(group: str, plural: str, name: str) -> AlreadyExists:
@@ -168,9 +180,7 @@ def already_exists(group: str, plural: str, name: str) -> AlreadyExists:
 
 def conflict(group: str, plural: str, name: str, why: str | None = None) -> Conflict:
     """`why` defaults to upstream's optimistic lock message."""
-    why = why or (
-        "the object has been modified; please apply your changes to the latest version and try again"
-    )
+    why = why or ("the object has been modified; please apply your changes to the latest version and try again")
     return Conflict(
         f'Operation cannot be fulfilled on {_qualified(group, plural)} "{name}": {why}',
         {"name": name, "group": group, "kind": plural},
@@ -221,9 +231,7 @@ def forbidden_field(field: str, detail: str) -> FieldError:
 
 def not_supported(field: str, value: Any, allowed: Sequence[str]) -> FieldError:
     shown = ", ".join(_shown(a) for a in allowed)
-    return FieldError(
-        "FieldValueNotSupported", field, f"Unsupported value: {_shown(value)}: supported values: {shown}"
-    )
+    return FieldError("FieldValueNotSupported", field, f"Unsupported value: {_shown(value)}: supported values: {shown}")
 
 
 def not_found_field(field: str, value: Any) -> FieldError:

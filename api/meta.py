@@ -3,8 +3,6 @@
 Functions here only read, except `set_condition`, which edits the list it is given.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -96,9 +94,7 @@ def set_condition(conditions: list[Obj], new: Obj, now: datetime) -> bool:
         moved = old.get("status") != new["status"]
         kept = old.get("lastTransitionTime")
         merged = {**new, "lastTransitionTime": stamp if moved or not kept else kept}
-        changed = any(
-            old.get(f) != merged.get(f) for f in ("status", "reason", "message", "observedGeneration")
-        )
+        changed = any(old.get(f) != merged.get(f) for f in ("status", "reason", "message", "observedGeneration"))
         conditions[index] = merged
         return changed
     conditions.append({"lastTransitionTime": stamp, **new})

@@ -26,9 +26,7 @@ def parse(quantity: Quantity) -> Decimal:
     """The exact value. Fractions below 1e-9 round up, as upstream. ValueError when malformed."""
     match = _FORM.match(str(quantity))
     if match is None:
-        raise ValueError(
-            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-        )
+        raise ValueError("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
     number, suffix = Decimal(match["number"]), match["suffix"]
     with localcontext() as context:
         context.prec = 60

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from api.errors import FieldError
 from api.meta import Obj
+from api.validation import dns_subdomain
 
 Default = Callable[[Obj], None]
 Prepare = Callable[[Obj, Obj | None], None]
 Validate = Callable[[Obj, Obj | None], list[FieldError]]
-Cells = Callable[[Obj], list[Any]]
+Cells = Callable[[Obj, datetime], list[Any]]
 Claims = Callable[[Obj], set[str]]
+NameRule = Callable[[str, str], list[FieldError]]
 
 
 def _nothing(_: Obj) -> None: ...
@@ -55,7 +58,8 @@ class Hooks:
     validate  semantic rules that the schema cannot say, with upstream's messages and field paths
     prepare_status, validate_status   the same through the status subresource (everything but status and
               a few metadata fields is taken from `old` by the generic code)
-    columns, cells   the Table form, without the leading Name and trailing Age when `standard` columns do
+    columns, cells   the Table form; cells(obj, now) gives one value per column. Without them: Name and Age
+    name_rule what a name of this kind may be
     claims    names this object holds exclusively (`clusterip/10.96.0.10`); stored with it in one etcd Txn
     """
 
@@ -67,6 +71,7 @@ class Hooks:
     columns: tuple[Column, ...] = ()
     cells: Cells | None = None
     claims: Claims = _no_claims
+    name_rule: NameRule = dns_subdomain
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,10 @@ class Resource:
     )  # fmt: skip
     fields: Mapping[str, str] = field(default_factory=dict)
     """Selectable fields beyond metadata.name and metadata.namespace: field label → value when absent."""
+    has_generation: bool = False
+    """metadata.generation counts changes of what is desired (all but metadata and status)."""
+    keeps_status_on_create: bool = False
+    """The creator may bring a status along (a kubelet registering its node)."""
     graceful: bool = False
     """Deletion waits for an agent (only pods: the kubelet confirms)."""
     hooks: Hooks = field(default_factory=Hooks)
@@ -117,11 +126,7 @@ class Resource:
         return f"{path}/{subresource}" if subresource else path
 
     def supports_field(self, label: str) -> bool:
-        return (
-            label in self.fields
-            or label == "metadata.name"
-            or (label == "metadata.namespace" and self.namespaced)
-        )
+        return label in self.fields or label == "metadata.name" or (label == "metadata.namespace" and self.namespaced)
 
     def field_values(self, obj: Obj) -> dict[str, str]:
         """The flat map that field selectors match."""
