@@ -1,0 +1,273 @@
+"""etcd over gRPC: the only module that speaks to it, and the only one that imports etcd3.
+
+Natively asynchronous: the generated stubs of `etcd3.etcdrpc` on grpc.aio. Every unary call has a deadline; every
+failure is one of ServiceUnavailable (etcd is away; a write may have happened), Timeout, EntityTooLarge,
+Compacted, FutureRevision. Of several endpoints one is used until it fails, then the next.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# The 2020 stubs of etcd3 import only on protobuf's Python implementation; it is chosen when protobuf is imported.
+os.environ["PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"] = "python"
+
+import grpc  # type: ignore[import-untyped]
+import grpc.aio  # type: ignore[import-untyped]
+from etcd3.etcdrpc import kv_pb2, rpc_pb2, rpc_pb2_grpc  # type: ignore[import-untyped]
+
+from api.errors import ApiError, EntityTooLarge, ServiceUnavailable, Timeout
+
+_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # A restarted etcd is found again within a second, a silent one within fifteen.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.enable_retries", 0),
+]
+# A member cut off from its leader refuses instead of serving a watch that never moves.
+_METADATA = (("hasleader", "true"),)
+
+
+class Compacted(Exception):
+    """The revision is compacted away. `oldest` is the first one kept, 0 when etcd did not say."""
+
+    def __init__(self, oldest: int = 0) -> None:
+        super().__init__(f"compacted up to {oldest}")
+        self.oldest = oldest
+
+
+class FutureRevision(Exception):
+    """The revision is not reached yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyValue:
+    key: str
+    value: bytes
+    revision: int  # of its last write
+    version: int  # writes since it was created
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEvent:
+    """A key was written, or removed (value is None)."""
+
+    key: str
+    value: bytes | None
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    items: list[KeyValue]
+    revision: int  # the store's, at the time of the answer
+    count: int  # of all keys in the range, whatever the limit
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of a Txn. found holds the `otherwise` keys' state, None where absent; empty when it succeeded."""
+
+    succeeded: bool
+    revision: int
+    found: dict[str, KeyValue | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Txn:
+    """Writes that happen together, if every condition holds. Revision 0 in `at` means: the key is absent."""
+
+    at: dict[str, int]  # key → the revision of its last write
+    put: dict[str, bytes]
+    remove: Sequence[str] = ()
+
+
+def prefix_end(prefix: str) -> str:
+    """The first key after every key that starts with `prefix`."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
+class Etcd:
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        *,
+        ca_file: str = "",
+        cert_file: str = "",
+        key_file: str = "",
+        deadline: float = 5.0,
+    ) -> None:
+        if not endpoints:
+            raise ValueError("no etcd endpoint given")
+        self._targets = [_target(e) for e in endpoints]
+        self._files = (ca_file, cert_file, key_file)
+        self._deadline = deadline
+        self._current = 0
+        self._channel: Any = None
+        self._kv: Any = None
+        self._watch: Any = None
+
+    def _connect(self) -> None:
+        if self._channel is not None:
+            return
+        address, secure = self._targets[self._current]
+        if secure:
+            self._channel = grpc.aio.secure_channel(address, self._credentials(), options=_OPTIONS)
+        else:
+            self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._kv = rpc_pb2_grpc.KVStub(self._channel)
+        self._watch = rpc_pb2_grpc.WatchStub(self._channel)
+
+    def _credentials(self) -> Any:
+        ca, cert, key = (Path(f).read_bytes() if f else None for f in self._files)
+        return grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=cert)
+
+    async def close(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+    async def _failover(self, channel: Any) -> None:
+        """Leave an endpoint that failed, when there is another and nobody left it before us."""
+        if len(self._targets) > 1 and channel is self._channel:
+            self._current = (self._current + 1) % len(self._targets)
+            await self.close()
+
+    async def _call(self, method: Callable[[], Any], request: Any, *, deadline: float = 0) -> Any:
+        self._connect()
+        channel = self._channel
+        try:
+            return await method()(request, timeout=deadline or self._deadline, metadata=_METADATA)
+        except grpc.aio.UsageError as error:  # the channel was closed under us, by failover or close()
+            raise ServiceUnavailable(f"etcd is not reachable: {error}") from error
+        except grpc.RpcError as error:
+            translated = _translate(error)
+            if isinstance(translated, ServiceUnavailable | Timeout):
+                await self._failover(channel)
+            raise translated from error
+
+    async def revision(self) -> int:
+        """The store's revision now, agreed with the quorum."""
+        answer = await self._call(lambda: self._kv.Range, rpc_pb2.RangeRequest(key=b"\0", count_only=True))
+        return int(answer.header.revision)
+
+    async def get(self, key: str) -> tuple[KeyValue | None, int]:
+        """(the key now or None, the store's revision), agreed with the quorum."""
+        answer = await self._call(lambda: self._kv.Range, rpc_pb2.RangeRequest(key=key.encode()))
+        return (_key_value(answer.kvs[0]) if answer.kvs else None), int(answer.header.revision)
+
+    async def range(self, start: str, end: str, *, revision: int = 0, limit: int = 0) -> Range:
+        """Keys in [start, end), ascending, as they are now or were at `revision`. Compacted; FutureRevision."""
+        request = rpc_pb2.RangeRequest(key=start.encode(), range_end=end.encode(), revision=revision, limit=limit)
+        answer = await self._call(lambda: self._kv.Range, request, deadline=max(30.0, self._deadline))
+        return Range(
+            [_key_value(kv) for kv in answer.kvs], int(answer.header.revision), int(answer.count), bool(answer.more)
+        )
+
+    async def txn(self, txn: Txn) -> Outcome:
+        """When it does not succeed, `found` tells what every key in `txn.at` is like now."""
+        request = rpc_pb2.TxnRequest()
+        for key, revision in txn.at.items():
+            request.compare.append(_mod_revision_is(key, revision))
+            request.failure.append(rpc_pb2.RequestOp(request_range=rpc_pb2.RangeRequest(key=key.encode())))
+        for key, value in txn.put.items():
+            put = rpc_pb2.PutRequest(key=key.encode(), value=value)
+            request.success.append(rpc_pb2.RequestOp(request_put=put))
+        for key in txn.remove:
+            delete = rpc_pb2.DeleteRangeRequest(key=key.encode())
+            request.success.append(rpc_pb2.RequestOp(request_delete_range=delete))
+        answer = await self._call(lambda: self._kv.Txn, request)
+        revision = int(answer.header.revision)
+        if answer.succeeded:
+            return Outcome(True, revision, {})
+        found = {}
+        for key, response in zip(txn.at, answer.responses, strict=True):
+            kvs = response.response_range.kvs
+            found[key] = _key_value(kvs[0]) if kvs else None
+        return Outcome(False, revision, found)
+
+    async def compact(self, revision: int) -> None:
+        """Forget history before `revision`. Compacted when somebody already did."""
+        await self._call(lambda: self._kv.Compact, rpc_pb2.CompactionRequest(revision=revision))
+
+    async def watch(
+        self, prefix: str, start: int, *, opened: Callable[[int], Awaitable[None]]
+    ) -> AsyncIterator[list[KeyEvent]]:
+        """Every event under `prefix` from revision `start` on, in order, whole revisions at a time.
+
+        `opened` is awaited once with the store's revision when etcd has accepted the watch. Never ends by itself:
+        raises Compacted when `start` is gone, ServiceUnavailable when the stream breaks.
+        """
+        self._connect()
+        channel = self._channel
+        call = self._watch.Watch(metadata=_METADATA)
+        create = rpc_pb2.WatchCreateRequest(
+            key=prefix.encode(), range_end=prefix_end(prefix).encode(), start_revision=start
+        )
+        try:
+            await call.write(rpc_pb2.WatchRequest(create_request=create))
+            while True:
+                answer = await call.read()
+                if answer is grpc.aio.EOF:
+                    raise ServiceUnavailable("etcd ended the watch")
+                if answer.canceled:
+                    if answer.compact_revision:
+                        raise Compacted(int(answer.compact_revision))
+                    raise ServiceUnavailable(f"etcd canceled the watch: {answer.cancel_reason}")
+                if answer.created:
+                    await opened(int(answer.header.revision))
+                if answer.events:
+                    yield [_key_event(e) for e in answer.events]
+        except grpc.aio.UsageError as error:
+            raise ServiceUnavailable(f"etcd is not reachable: {error}") from error
+        except grpc.RpcError as error:
+            await self._failover(channel)
+            raise _translate(error) from error
+        finally:
+            call.cancel()
+
+
+def _target(endpoint: str) -> tuple[str, bool]:
+    """(host:port, whether it speaks TLS). A bare host:port does."""
+    scheme, separator, address = endpoint.strip().rstrip("/").rpartition("://")
+    if separator and scheme not in ("http", "https"):
+        raise ValueError(f"etcd endpoint {endpoint!r}: the scheme must be http or https")
+    return address, scheme != "http"
+
+
+def _mod_revision_is(key: str, revision: int) -> Any:
+    compare = rpc_pb2.Compare
+    return compare(key=key.encode(), result=compare.EQUAL, target=compare.MOD, mod_revision=revision)
+
+
+def _key_value(kv: Any) -> KeyValue:
+    return KeyValue(kv.key.decode(), kv.value, kv.mod_revision, kv.version)
+
+
+def _key_event(event: Any) -> KeyEvent:
+    kv = event.kv
+    return KeyEvent(kv.key.decode(), None if event.type == kv_pb2.Event.DELETE else kv.value, kv.mod_revision)
+
+
+def _translate(error: Any) -> ApiError | Compacted | FutureRevision:
+    code, text = error.code(), str(error.details() or "")
+    status = grpc.StatusCode
+    if code == status.OUT_OF_RANGE and "compacted" in text:
+        return Compacted()
+    if code == status.OUT_OF_RANGE and "future revision" in text:
+        return FutureRevision(text)
+    if "too large" in text or "larger than max" in text:
+        return EntityTooLarge(f"etcd refused the object: {text}")
+    if code in (status.DEADLINE_EXCEEDED, status.CANCELLED) or "request timed out" in text:
+        return Timeout(f"Timeout: etcd gave no answer in time ({text})", {"retryAfterSeconds": 1})
+    return ServiceUnavailable(f"etcd is not available: {text or code.name}", {"retryAfterSeconds": 1})
