@@ -33,9 +33,7 @@ class _Written:
 
 
 class EventRecorder:
-    def __init__(
-        self, client: ApiClient, component: str, *, host: str = "", clock: Clock | None = None
-    ) -> None:
+    def __init__(self, client: ApiClient, component: str, *, host: str = "", clock: Clock | None = None) -> None:
         self._client, self._component, self._host = client, component, host
         self._clock = clock or RealClock()
         self._pending: OrderedDict[_Key, Obj] = OrderedDict()
@@ -123,9 +121,7 @@ class EventRecorder:
                 self._written.move_to_end(key)
                 return
         await self._client.create(EVENTS, event)
-        self._written[key] = _Written(
-            event["metadata"]["name"], event["metadata"]["namespace"], event["count"]
-        )
+        self._written[key] = _Written(event["metadata"]["name"], event["metadata"]["namespace"], event["count"])
         if len(self._written) > _REMEMBERED:
             self._written.popitem(last=False)
 

@@ -32,9 +32,7 @@ class Health:
             case "/readyz":
                 failing = self.failing()
                 body = "".join(f"[{'-' if n in failing else '+'}]{n}\n" for n in self._checks)
-                return (
-                    (500, plain, f"{body}readyz check failed\n".encode()) if failing else (200, plain, b"ok")
-                )
+                return (500, plain, f"{body}readyz check failed\n".encode()) if failing else (200, plain, b"ok")
             case "/metrics":
                 return 200, "text/plain; version=0.0.4; charset=utf-8", metrics.text()
         return 404, plain, b"404 page not found\n"

@@ -1,40 +1,20 @@
-# ruff: noqa: E402  (what must not be imported has to be said before the imports)
-"""HTTP to one apiserver: the verbs on resources, watch, and raw requests.
+"""The verbs of one apiserver: get, list, create, update, patch, delete, watch.
 
-Every failure leaves as one of api.errors: what the server said by its Status, a broken or refused connection
-as ServiceUnavailable, no answer in time as Timeout (the write may have happened). Only GETs are tried again
-on a broken connection; any request is repeated when the server asks for it (429 with Retry-After), since then
-it has done nothing.
-
-One ApiClient per process: it keeps one pool of connections and one TLS context. httpx speaks through
-aiohttp's transport; the two calls that run thousands of times (binding, status) use the same aiohttp session
-directly, which costs a third of the CPU.
+One ApiClient per process. Failures are api.errors (see client/connection.py).
 """
 
 from __future__ import annotations
 
 import random
-import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, cast
-from urllib.parse import urlencode, urlsplit
+from collections.abc import AsyncGenerator
+from typing import Any
 
-# httpx imports its own command line (click, rich, pygments) when it can: memory that no daemon has a use for.
-sys.modules.setdefault("httpx._main", cast(Any, None))
-
-import aiohttp
-import httpx
 import orjson
-from httpx_aiohttp import AiohttpTransport
 
 from api import errors
 from api.meta import Obj, name, namespace
 from api.registry import Resource
-from client.clock import Clock, RealClock
-from client.kubeconfig import RestConfig
-
-Params = Mapping[str, str | int | bool | list[str]]
+from client.connection import Connection, Params, lines
 
 PATCH_TYPES = {
     "merge": "application/merge-patch+json",
@@ -42,53 +22,11 @@ PATCH_TYPES = {
     "json": "application/json-patch+json",
     "apply": "application/apply-patch+yaml",
 }
-_HOT = ("binding", "status")
-_CONNECT_SECONDS, _READ_SECONDS, _POOL = 5.0, 34.0, 256
+_HOT = ("/binding", "/status")
 _WATCH_SILENCE = 150.0  # a healthy server sends a bookmark each minute
-_GET_ATTEMPTS, _BUSY_ATTEMPTS = 3, 5
 
 
-class ApiClient:
-    def __init__(
-        self,
-        config: RestConfig,
-        *,
-        user_agent: str = "sampan",
-        clock: Clock | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        """`transport` replaces the network, for tests."""
-        self.config = config
-        self._clock = clock or RealClock()
-        self._headers = {
-            "User-Agent": user_agent,
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-        }
-        if config.token:
-            self._headers["Authorization"] = f"Bearer {config.token}"
-        self._ssl = config.ssl_context()
-        self._session: aiohttp.ClientSession | None = None
-        self._direct = transport is None
-        self._http = httpx.AsyncClient(
-            transport=transport or AiohttpTransport(verify=self._ssl or False, client=self._aiohttp),
-            timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS),
-            headers=self._headers,
-            trust_env=False,
-        )
-        self._extensions = {"sni_hostname": config.tls_server_name} if config.tls_server_name else {}
-
-    async def close(self) -> None:
-        await self._http.aclose()
-        if self._session is not None:
-            await self._session.close()
-
-    async def __aenter__(self) -> ApiClient:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
+class ApiClient(Connection):
     # The verbs. `params` adds query parameters such as fieldManager, fieldValidation or dryRun.
 
     async def get(self, res: Resource, name: str, namespace: str = "", *, subresource: str = "") -> Obj:
@@ -131,9 +69,7 @@ class ApiClient:
         where = namespace or _namespace(obj)
         return await self._object("POST", res.path(where, name, subresource), params, obj)
 
-    async def update(
-        self, res: Resource, obj: Obj, *, subresource: str = "", params: Params | None = None
-    ) -> Obj:
+    async def update(self, res: Resource, obj: Obj, *, subresource: str = "", params: Params | None = None) -> Obj:
         """PUT: Conflict when the object's resourceVersion is no longer the current one."""
         return await self._object("PUT", res.path(namespace(obj), name(obj), subresource), params, obj)
 
@@ -214,81 +150,6 @@ class ApiClient:
                     raise errors.from_status(status, int(status.get("code") or 500))
                 yield event["type"], event["object"]
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Params | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
-        """Any request; the response is read whole. 4xx and 5xx are raised."""
-        body, sent = content, dict(headers or {})
-        if json is not None:
-            body = orjson.dumps(json)
-            sent.setdefault("Content-Type", "application/json")
-        for attempt in range(1, _BUSY_ATTEMPTS + 1):
-            response = await self._exchange(method, path, params, body, sent)
-            if response.status_code < 400:
-                return response
-            wait = response.headers.get("Retry-After", "")
-            if response.status_code != 429 or not wait.isdigit() or attempt == _BUSY_ATTEMPTS:
-                break
-            await self._clock.sleep(min(int(wait), 10))
-        raise _error(response.status_code, response.content)
-
-    async def _exchange(
-        self, method: str, path: str, params: Params | None, body: bytes | None, headers: Mapping[str, str]
-    ) -> httpx.Response:
-        attempt = 1
-        while True:
-            try:
-                return await self._http.request(
-                    method,
-                    self._url(path, params),
-                    content=body,
-                    headers=headers,
-                    extensions=self._extensions,
-                )
-            except httpx.HTTPError as error:
-                if method != "GET" or attempt == _GET_ATTEMPTS or isinstance(error, httpx.ReadTimeout):
-                    raise self._unreachable(error) from error
-            await self._clock.sleep(0.05 * attempt)
-            attempt += 1
-
-    @asynccontextmanager
-    async def stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Params | None = None,
-        json: Any = None,
-        headers: Mapping[str, str] | None = None,
-        read_timeout: float | None = None,
-    ) -> AsyncIterator[httpx.Response]:
-        """A response whose body is read as it comes (`aiter_raw`). Errors while reading are ours too."""
-        timeout = httpx.Timeout(read_timeout, connect=_CONNECT_SECONDS)
-        sent = dict(headers or {})
-        if json is not None:
-            sent.setdefault("Content-Type", "application/json")
-        try:
-            async with self._http.stream(
-                method,
-                self._url(path, params),
-                content=None if json is None else orjson.dumps(json),
-                headers=sent,
-                timeout=timeout,
-                extensions=self._extensions,
-            ) as response:
-                if response.status_code >= 400:
-                    raise _error(response.status_code, await response.aread())
-                yield response
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-
     async def _object(
         self,
         method: str,
@@ -297,90 +158,17 @@ class ApiClient:
         body: Any = None,
         content_type: str = "application/json",
     ) -> Obj:
-        if self._direct and method != "GET" and path.endswith(_HOT):
-            content = await self._send_hot(method, path, params, body, content_type)
+        sent = None if body is None else orjson.dumps(body)
+        if sent is not None and path.endswith(_HOT):
+            content = await self.send_hot(method, path, params, sent, content_type)
         else:
-            response = await self.request(
-                method,
-                path,
-                params=params,
-                content=None if body is None else orjson.dumps(body),
-                headers={} if body is None else {"Content-Type": content_type},
-            )
-            content = response.content
+            headers = {} if sent is None else {"Content-Type": content_type}
+            content = (await self.request(method, path, params=params, content=sent, headers=headers)).content
         try:
             answer: Obj = orjson.loads(content)
         except orjson.JSONDecodeError as error:
-            raise errors.InternalError(
-                f"{method} {path}: the server's answer is not JSON: {error}"
-            ) from error
+            raise errors.InternalError(f"{method} {path}: the server's answer is not JSON: {error}") from error
         return answer
-
-    async def _send_hot(
-        self, method: str, path: str, params: Params | None, body: Any, content_type: str
-    ) -> bytes:
-        try:
-            async with self._aiohttp().request(
-                method,
-                self._url(path, params),
-                data=orjson.dumps(body),
-                headers={**self._headers, "Content-Type": content_type},
-                server_hostname=self.config.tls_server_name or None,
-                allow_redirects=False,
-            ) as response:
-                content = await response.read()
-                if response.status < 400:
-                    return content
-                status = response.status
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._unreachable(error) from error
-        raise _error(status, content)
-
-    def _aiohttp(self) -> aiohttp.ClientSession:
-        """The one session; made at the first request, because it belongs to the running loop."""
-        if self._session is None:
-            connector = aiohttp.TCPConnector(
-                ssl=self._ssl if self._ssl is not None else True, limit=_POOL, keepalive_timeout=30
-            )
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                auto_decompress=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=_CONNECT_SECONDS, sock_read=_READ_SECONDS
-                ),
-            )
-        return self._session
-
-    def _url(self, path: str, params: Params | None) -> str:
-        if not params:
-            return self.config.server + path
-        shown = {k: str(v).lower() if isinstance(v, bool) else v for k, v in params.items()}
-        return f"{self.config.server}{path}?{urlencode(shown, doseq=True)}"
-
-    def _unreachable(self, error: Exception) -> errors.ApiError:
-        host = urlsplit(self.config.server).netloc
-        why = str(error) or type(error).__name__
-        if isinstance(error, (httpx.ReadTimeout, aiohttp.SocketTimeoutError)):
-            return errors.Timeout(f"no answer from {host} in time: {why}")
-        return errors.ServiceUnavailable(f"no connection to {host}: {why}")
-
-
-async def lines(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The body's lines as they come, without their ends. A last line without an end was cut off: dropped."""
-    parts: list[bytes] = []
-    async for chunk in response.aiter_raw():
-        head, newline, rest = chunk.partition(b"\n")
-        parts.append(head)
-        if not newline:
-            continue
-        first = b"".join(parts)
-        if first:
-            yield first
-        *whole, tail = rest.split(b"\n")
-        for line in whole:
-            if line:
-                yield line
-        parts = [tail]
 
 
 def _namespace(obj: Obj) -> str:
@@ -401,11 +189,3 @@ def _delete_options(grace_period: int | None, uid: str, resource_version: str, p
     if preconditions:
         options["preconditions"] = preconditions
     return options
-
-
-def _error(code: int, content: bytes) -> errors.ApiError:
-    try:
-        status = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        status = {"message": content.decode(errors="replace").strip()[:512]}
-    return errors.from_status(status if isinstance(status, dict) else {}, code)

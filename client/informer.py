@@ -40,9 +40,7 @@ class Informer:
         self.store = Store(indexers)
         self._handlers: list[Handler] = []
         self._synced = asyncio.Event()
-        self._reflector = Reflector(
-            client, res, self, namespace=namespace, labels=labels, fields=fields, clock=clock
-        )
+        self._reflector = Reflector(client, res, self, namespace=namespace, labels=labels, fields=fields, clock=clock)
 
     @property
     def synced(self) -> bool:

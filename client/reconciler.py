@@ -24,9 +24,7 @@ Reconcile = Callable[[str], Awaitable[float | None]]
 
 
 class Reconciler:
-    def __init__(
-        self, name: str, reconcile: Reconcile, *, clock: Clock | None = None, workers: int = 1
-    ) -> None:
+    def __init__(self, name: str, reconcile: Reconcile, *, clock: Clock | None = None, workers: int = 1) -> None:
         self.name = name
         self._reconcile = reconcile
         self._workers = workers
