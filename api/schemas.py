@@ -145,15 +145,16 @@ def inspect(resource: Resource, obj: Obj) -> Findings | None:
 def _mistyped(name: str, path: Path, value: Any) -> str:
     """`json: cannot unmarshal string into Go struct field PodSpec.spec.priority of type int32`."""
     schema: Schema = {"$ref": f"#/$defs/{name}"}
-    owner = name
+    owner, fields = name, []
     for step in path:
         resolved = resolve(schema)
         if "$ref" in schema and "properties" in resolved:
             owner = schema["$ref"].rpartition("/")[2]
+        if step in resolved.get("properties", ()):
+            fields.append(str(step))  # neither list indexes nor map keys are fields
         schema = resolved.get("items", {}) if isinstance(step, int) else property_of(resolved, step) or {}
-    fields = ".".join(step for step in path if isinstance(step, str))
     struct = owner.rpartition(".")[2]
-    target = f"Go struct field {struct}.{fields} of type {_go_type(schema)}"
+    target = f"Go struct field {struct}.{'.'.join(fields)} of type {_go_type(schema)}"
     return f"json: cannot unmarshal {_json_kind(value)} into {target}"
 
 
