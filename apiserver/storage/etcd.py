@@ -1,26 +1,22 @@
-"""etcd over gRPC: the only module that speaks to it, and the only one that imports etcd3.
+"""etcd over gRPC: the only module that speaks to it (its messages come from etcd_messages.py).
 
-Natively asynchronous: the generated stubs of `etcd3.etcdrpc` on grpc.aio. Every unary call has a deadline; every
-failure is one of ServiceUnavailable (etcd is away; a write may have happened), Timeout, EntityTooLarge,
-Compacted, FutureRevision. Of several endpoints one is used until it fails, then the next.
+Natively asynchronous, on grpc.aio. Every unary call has a deadline; every failure is one of ServiceUnavailable
+(etcd is away; a write may have happened), Timeout, EntityTooLarge, Compacted, FutureRevision. Of several endpoints
+one is used until it fails, then the next.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# The 2020 stubs of etcd3 import only on protobuf's Python implementation; it is chosen when protobuf is imported.
-os.environ["PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"] = "python"
-
-import grpc  # type: ignore[import-untyped]
+import grpc  # type: ignore[import-untyped]  # ships no types
 import grpc.aio  # type: ignore[import-untyped]
-from etcd3.etcdrpc import kv_pb2, rpc_pb2, rpc_pb2_grpc  # type: ignore[import-untyped]
 
 from api.errors import ApiError, EntityTooLarge, ServiceUnavailable, Timeout
+from apiserver.storage import etcd_messages as pb
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
@@ -114,7 +110,9 @@ class Etcd:
         self._deadline = deadline
         self._current = 0
         self._channel: Any = None
-        self._kv: Any = None
+        self._range: Any = None
+        self._txn: Any = None
+        self._compact: Any = None
         self._watch: Any = None
 
     def _connect(self) -> None:
@@ -125,8 +123,15 @@ class Etcd:
             self._channel = grpc.aio.secure_channel(address, self._credentials(), options=_OPTIONS)
         else:
             self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
-        self._kv = rpc_pb2_grpc.KVStub(self._channel)
-        self._watch = rpc_pb2_grpc.WatchStub(self._channel)
+        self._range = self._unary("KV/Range", pb.RangeRequest, pb.RangeResponse)
+        self._txn = self._unary("KV/Txn", pb.TxnRequest, pb.TxnResponse)
+        self._compact = self._unary("KV/Compact", pb.CompactionRequest, pb.CompactionResponse)
+        self._watch = self._channel.stream_stream(
+            "/etcdserverpb.Watch/Watch", pb.WatchRequest.SerializeToString, pb.WatchResponse.FromString
+        )
+
+    def _unary(self, method: str, request: Any, response: Any) -> Any:
+        return self._channel.unary_unary(f"/etcdserverpb.{method}", request.SerializeToString, response.FromString)
 
     def _credentials(self) -> Any:
         ca, cert, key = (Path(f).read_bytes() if f else None for f in self._files)
@@ -158,35 +163,35 @@ class Etcd:
 
     async def revision(self) -> int:
         """The store's revision now, agreed with the quorum."""
-        answer = await self._call(lambda: self._kv.Range, rpc_pb2.RangeRequest(key=b"\0", count_only=True))
+        answer = await self._call(lambda: self._range, pb.RangeRequest(key=b"\0", count_only=True))
         return int(answer.header.revision)
 
     async def get(self, key: str) -> tuple[KeyValue | None, int]:
         """(the key now or None, the store's revision), agreed with the quorum."""
-        answer = await self._call(lambda: self._kv.Range, rpc_pb2.RangeRequest(key=key.encode()))
+        answer = await self._call(lambda: self._range, pb.RangeRequest(key=key.encode()))
         return (_key_value(answer.kvs[0]) if answer.kvs else None), int(answer.header.revision)
 
     async def range(self, start: str, end: str, *, revision: int = 0, limit: int = 0) -> Range:
         """Keys in [start, end), ascending, as they are now or were at `revision`. Compacted; FutureRevision."""
-        request = rpc_pb2.RangeRequest(key=start.encode(), range_end=end.encode(), revision=revision, limit=limit)
-        answer = await self._call(lambda: self._kv.Range, request, deadline=max(30.0, self._deadline))
+        request = pb.RangeRequest(key=start.encode(), range_end=end.encode(), revision=revision, limit=limit)
+        answer = await self._call(lambda: self._range, request, deadline=max(30.0, self._deadline))
         return Range(
             [_key_value(kv) for kv in answer.kvs], int(answer.header.revision), int(answer.count), bool(answer.more)
         )
 
     async def txn(self, txn: Txn) -> Outcome:
         """When it does not succeed, `found` tells what every key in `txn.at` is like now."""
-        request = rpc_pb2.TxnRequest()
+        request = pb.TxnRequest()
         for key, revision in txn.at.items():
             request.compare.append(_mod_revision_is(key, revision))
-            request.failure.append(rpc_pb2.RequestOp(request_range=rpc_pb2.RangeRequest(key=key.encode())))
+            request.failure.append(pb.RequestOp(request_range=pb.RangeRequest(key=key.encode())))
         for key, value in txn.put.items():
-            put = rpc_pb2.PutRequest(key=key.encode(), value=value)
-            request.success.append(rpc_pb2.RequestOp(request_put=put))
+            put = pb.PutRequest(key=key.encode(), value=value)
+            request.success.append(pb.RequestOp(request_put=put))
         for key in txn.remove:
-            delete = rpc_pb2.DeleteRangeRequest(key=key.encode())
-            request.success.append(rpc_pb2.RequestOp(request_delete_range=delete))
-        answer = await self._call(lambda: self._kv.Txn, request)
+            delete = pb.DeleteRangeRequest(key=key.encode())
+            request.success.append(pb.RequestOp(request_delete_range=delete))
+        answer = await self._call(lambda: self._txn, request)
         revision = int(answer.header.revision)
         if answer.succeeded:
             return Outcome(True, revision, {})
@@ -198,7 +203,7 @@ class Etcd:
 
     async def compact(self, revision: int) -> None:
         """Forget history before `revision`. Compacted when somebody already did."""
-        await self._call(lambda: self._kv.Compact, rpc_pb2.CompactionRequest(revision=revision))
+        await self._call(lambda: self._compact, pb.CompactionRequest(revision=revision))
 
     async def watch(
         self, prefix: str, start: int, *, opened: Callable[[int], Awaitable[None]]
@@ -210,12 +215,10 @@ class Etcd:
         """
         self._connect()
         channel = self._channel
-        call = self._watch.Watch(metadata=_METADATA)
-        create = rpc_pb2.WatchCreateRequest(
-            key=prefix.encode(), range_end=prefix_end(prefix).encode(), start_revision=start
-        )
+        call = self._watch(metadata=_METADATA)
+        create = pb.WatchCreateRequest(key=prefix.encode(), range_end=prefix_end(prefix).encode(), start_revision=start)
         try:
-            await call.write(rpc_pb2.WatchRequest(create_request=create))
+            await call.write(pb.WatchRequest(create_request=create))
             while True:
                 answer = await call.read()
                 if answer is grpc.aio.EOF:
@@ -246,7 +249,7 @@ def _target(endpoint: str) -> tuple[str, bool]:
 
 
 def _mod_revision_is(key: str, revision: int) -> Any:
-    compare = rpc_pb2.Compare
+    compare = pb.Compare
     return compare(key=key.encode(), result=compare.EQUAL, target=compare.MOD, mod_revision=revision)
 
 
@@ -256,7 +259,7 @@ def _key_value(kv: Any) -> KeyValue:
 
 def _key_event(event: Any) -> KeyEvent:
     kv = event.kv
-    return KeyEvent(kv.key.decode(), None if event.type == kv_pb2.Event.DELETE else kv.value, kv.mod_revision)
+    return KeyEvent(kv.key.decode(), None if event.type == pb.Event.DELETE else kv.value, kv.mod_revision)
 
 
 def _translate(error: Any) -> ApiError | Compacted | FutureRevision:

@@ -1,0 +1,111 @@
+"""A program under test: started with its output in a file, killed, started again, always ended.
+
+It dies with the test run even when that is killed. When it does not come up or ends by itself, the error carries
+the end of its output.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tests.harness.eventually import NeverHappened, eventually_sync
+
+
+def free_port() -> int:
+    """A TCP port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Process:
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        log: Path,
+        *,
+        ready: Callable[[], bool],
+        within: float = 20.0,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._argv = list(argv)
+        self._ready = ready
+        self._within = within
+        self._env = {**os.environ, **(env or {})}
+        self._cwd = cwd
+        self._running: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._running is not None, f"{self.name} is not running"
+        return self._running.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._running is not None and self._running.poll() is None
+
+    def start(self, *, wait: bool = True) -> None:
+        assert not self.alive, f"{self.name} is running already"
+        program = shutil.which(self._argv[0])
+        assert program, f"{self._argv[0]} is not installed: {self.name} cannot be started"
+        with self.log.open("ab") as output:
+            self._running = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", program, *self._argv[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._env,
+                cwd=self._cwd,
+            )
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self) -> None:
+        def up() -> bool:
+            if not self.alive:
+                raise RuntimeError(f"{self.name} ended by itself:\n{self.tail()}")
+            return self._ready()
+
+        try:
+            eventually_sync(up, f"{self.name} is ready", within=self._within)
+        except NeverHappened as error:
+            raise RuntimeError(f"{self.name} did not become ready:\n{self.tail()}") from error
+
+    def kill(self) -> None:
+        """kill -9"""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL when that does not help. Harmless when it is not running."""
+        if self.alive:
+            try:
+                self._end(signal.SIGTERM)
+            except subprocess.TimeoutExpired:
+                self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """kill -9, then start."""
+        if self.alive:
+            self.kill()
+        self.start()
+
+    def _end(self, how: signal.Signals) -> None:
+        assert self._running is not None, f"{self.name} is not running"
+        self._running.send_signal(how)
+        self._running.wait(timeout=15)
+
+    def tail(self, lines: int = 40) -> str:
+        if not self.log.exists():
+            return "(no output)"
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
