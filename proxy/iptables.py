@@ -1,0 +1,106 @@
+"""The one module that runs iptables.
+
+It promises: what was written is in the kernel in one step or not at all; after a failure the next call rewrites
+everything; nothing is flushed at start, so a restart of the proxy disturbs no traffic; `remove` leaves what
+`iptables-save` printed before the first write. It never touches a chain that is not ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from proxy import transaction
+from proxy.rules import JUMPS, Tables
+
+WAIT = ("--wait", "10")  # others (dockerd, ufw) hold the lock, too
+
+
+class IptablesError(Exception):
+    """An iptables command failed; the message is what it said."""
+
+
+class Iptables:
+    """Keeps the kernel at the last `apply`."""
+
+    def __init__(self) -> None:
+        self._written: Tables | None = None  # None: what the kernel holds is not known to be ours
+
+    async def apply(self, wanted: Tables) -> bool:
+        """Write the difference; True when there was one."""
+        if self._written is None:
+            text = transaction.rewrite(wanted, await observe())
+        else:
+            text = transaction.update(wanted, self._written)
+        if not text:
+            return False
+        self._written = None
+        await _restore(text)
+        self._written = wanted
+        return True
+
+    async def verify(self) -> bool:
+        """False when someone changed our chains or took the first place; they are then written anew."""
+        if self._written is None:
+            return True
+        wanted = self._written
+        observed = await observe()
+        if transaction.intact(wanted, observed):
+            return True
+        self._written = None
+        await _restore(transaction.rewrite(wanted, observed))
+        self._written = wanted
+        return False
+
+    async def remove(self) -> None:
+        self._written = None
+        text = transaction.removal(await observe())
+        if text:
+            await _restore(text)
+
+
+async def backend() -> str:
+    """`nf_tables` or `legacy`: which of the two the iptables on PATH speaks. Ours must be everyone's."""
+    version = await run("iptables", "--version")
+    return "nf_tables" if "nf_tables" in version else "legacy"
+
+
+async def tables_in_use() -> list[str]:
+    """Tables that iptables-save prints at all: the nf_tables backend makes a table at its first use."""
+    return list(transaction.parse(await run("iptables-save")))
+
+
+async def drop_tables(names: Iterable[str]) -> None:
+    """Delete tables which hold no rule, no chain of anybody and only ACCEPT policies (nf_tables only)."""
+    if await backend() != "nf_tables":
+        return
+    saved = await run("iptables-save")
+    observed = transaction.parse(saved)
+    if any(line.startswith(":") and " ACCEPT " not in line for line in saved.splitlines()):
+        return
+    for table in names:
+        if table in observed and not any(observed[table].chains.values()):
+            await run("iptables", *WAIT, "-t", table, "-X")
+
+
+async def observe() -> dict[str, transaction.Observed]:
+    saved = [await run("iptables-save", "-t", table) for table in JUMPS]
+    return transaction.parse("\n".join(saved))
+
+
+async def _restore(text: str) -> None:
+    await run("iptables-restore", "--noflush", *WAIT, stdin=text)
+
+
+async def run(*argv: str, stdin: str = "") -> str:
+    """stdout of a command; IptablesError with its stderr."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+    except FileNotFoundError as error:
+        raise IptablesError(f"{argv[0]} is not installed") from error
+    stdout, stderr = await process.communicate(stdin.encode())
+    if process.returncode:
+        raise IptablesError(f"`{' '.join(argv)}` failed: {stderr.decode(errors='replace').strip()}")
+    return stdout.decode()
