@@ -70,18 +70,14 @@ def issue(authority: Pair, request: Request, now: datetime) -> Pair:
     issuer = x509.load_pem_x509_certificate(authority.certificate)
     issuer_key = _load_key(authority.key)
     key = ec.generate_private_key(ec.SECP256R1())
-    usages = [ExtendedKeyUsageOID.SERVER_AUTH] * request.server + [
-        ExtendedKeyUsageOID.CLIENT_AUTH
-    ] * request.client
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH] * request.server + [ExtendedKeyUsageOID.CLIENT_AUTH] * request.client
     life = min(CERTIFICATE_LIFE, issuer.not_valid_after_utc - now)
     builder = (
         _builder(_subject(request), issuer.subject, key, now, life)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
     if request.names:
         names = x509.SubjectAlternativeName([_general_name(name) for name in request.names])

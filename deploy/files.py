@@ -6,9 +6,7 @@ import os
 from pathlib import Path
 
 
-def write_atomically(
-    path: Path, data: bytes, mode: int = 0o644, owner: tuple[int, int] | None = None
-) -> None:
+def write_atomically(path: Path, data: bytes, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
     """Replaces `path` by `data` in one step, flushed to disk. `owner` is (uid, gid), ours when None."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -70,9 +70,7 @@ def wanted(directory: Path, nodes: Sequence[NodeName], api_names: Sequence[str])
         client("scheduler", "system:kube-scheduler"),
         client("controller", "system:kube-controller-manager"),
         client("proxy", "system:kube-proxy"),
-        Wanted(
-            directory / "apiserver-etcd-client", "etcd-ca", Request("kube-apiserver-etcd-client", client=True)
-        ),
+        Wanted(directory / "apiserver-etcd-client", "etcd-ca", Request("kube-apiserver-etcd-client", client=True)),
         Wanted(
             directory / "etcd-server",
             "etcd-ca",
@@ -87,9 +85,7 @@ def wanted(directory: Path, nodes: Sequence[NodeName], api_names: Sequence[str])
     return table
 
 
-def ensure(
-    directory: Path, nodes: Sequence[NodeName], api_names: Sequence[str], now: datetime
-) -> dict[Path, str]:
+def ensure(directory: Path, nodes: Sequence[NodeName], api_names: Sequence[str], now: datetime) -> dict[Path, str]:
     """Makes what is missing or unfit. Returns what was written: path without suffix → why ("" if new)."""
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
