@@ -1,0 +1,44 @@
+import orjson
+import pytest
+
+from api.builtin import BUILTIN, DEPLOYMENTS, NODES, PODS
+from apiserver.storage import keys
+from apiserver.storage.decode import decode, encode
+
+
+def test_keys_say_where_things_live() -> None:
+    assert keys.path(PODS, "ns", "web") == "/registry/core/pods/ns/web"
+    assert keys.path(NODES, "", "n1") == "/registry/core/nodes/n1"
+    assert keys.path(DEPLOYMENTS, "ns", "web") == "/registry/apps/deployments/ns/web"
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("/registry/core/pods/ns/web", ("core/pods", "ns/web")),
+        ("/registry/core/nodes/n1", ("core/nodes", "n1")),
+        ("/registry/.compaction", None),
+        ("/registry/core/pods/", None),
+    ],
+)
+def test_keys_are_taken_apart(key: str, expected: tuple[str, str] | None) -> None:
+    assert keys.parse(key) == expected
+
+
+def test_what_is_stored_has_no_revision_and_starts_with_the_type() -> None:
+    value = encode({"spec": {}, "metadata": {"name": "a", "resourceVersion": "5"}, "kind": "Pod", "apiVersion": "v1"})
+    assert value == b'{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{}}'
+
+
+def test_what_is_read_has_its_revision_labels_and_fields() -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "ns", "labels": {"k": "v"}}}
+    stored = decode(BUILTIN, "ns/a", orjson.dumps(pod), 7)
+    assert stored.obj()["metadata"]["resourceVersion"] == "7"
+    assert (stored.namespace, stored.name, stored.labels) == ("ns", "a", {"k": "v"})
+    assert stored.fields["spec.hostNetwork"] == "false"
+
+
+@pytest.mark.parametrize("value", [b"", b"[]", b'"x"', b'{"kind":"Pod"}', b"{"])
+def test_what_is_no_object_is_refused(value: bytes) -> None:
+    with pytest.raises(ValueError):
+        decode(BUILTIN, "ns/a", value, 1)
