@@ -1,0 +1,37 @@
+#!/bin/sh
+# Runs the whole suite. Starts a Docker Engine for it when none answers, and takes that away again.
+set -eu
+cd "$(dirname "$0")/../.."
+python=${VENV:-.venv}/bin/python
+socket=/var/run/docker.sock
+
+answers() { curl -fs --max-time 5 --unix-socket $socket http://docker/_ping > /dev/null 2>&1; }
+
+if ! answers; then
+    work=$(mktemp -d /tmp/sampan-test-docker.XXXXXX)
+    PATH=$PATH:/usr/sbin:/sbin
+    # Without bridge and rules of its own it leaves no trace on the machine's network.
+    dockerd --data-root "$work/data" --exec-root "$work/exec" --pidfile "$work/pid" --host "unix://$socket" \
+        --bridge none --iptables=false --exec-opt native.cgroupdriver=cgroupfs > "$work/log" 2>&1 &
+    docker=$!
+    clean_up() {
+        kill "$docker" 2> /dev/null || true
+        wait "$docker" 2> /dev/null || true
+        cut -d ' ' -f 5 /proc/self/mountinfo | grep "^$work/" | sort -r | xargs -r umount -l || true
+        rm -rf "$work" $socket
+    }
+    trap clean_up EXIT
+    trap 'exit 130' INT TERM
+    tries=0
+    until answers; do
+        tries=$((tries + 1))
+        if [ $tries -gt 300 ] || ! kill -0 "$docker"; then
+            echo "test: Docker does not start; its log ends:" >&2
+            tail -n 5 "$work/log" >&2
+            exit 1
+        fi
+        sleep 0.1
+    done
+fi
+
+"$python" -m pytest -p no:cacheprovider "$@"
