@@ -1,0 +1,124 @@
+"""The application: parts put together, FastAPI for what is not a resource, the door around it all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+from fastapi import FastAPI
+from fastapi import Request as HttpRequest
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from api.builtin import BUILTIN
+from api.errors import ApiError, MethodNotAllowed, NotFound
+from api.registry import Registry
+from apiserver import bootstrap
+from apiserver.admission.chain import Admission
+from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
+from apiserver.admission.node_restriction import NodeRestriction
+from apiserver.admission.node_taint import TaintNodesByCondition
+from apiserver.admission.priority import Priority
+from apiserver.admission.service_account import ServiceAccount
+from apiserver.admission.toleration_seconds import DefaultTolerationSeconds
+from apiserver.allocation import Allocator
+from apiserver.auth import tokenfile
+from apiserver.auth.accounts import Accounts
+from apiserver.auth.authorizer import Authorizer
+from apiserver.auth.chain import Authenticator
+from apiserver.context import Context
+from apiserver.door import Door
+from apiserver.kubelet import KubeletClient
+from apiserver.metrics import Metrics
+from apiserver.options import Options
+from apiserver.routes import discovery, health, metrics, openapi, resources, version
+from apiserver.storage.store import Store
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def build_context(options: Options) -> Context:
+    store = Store(
+        BUILTIN,
+        endpoints=options.etcd_servers,
+        ca_file=options.etcd_cafile,
+        cert_file=options.etcd_certfile,
+        key_file=options.etcd_keyfile,
+    )
+    text = Path(options.token_auth_file).read_text() if options.token_auth_file else ""
+    accounts = Accounts(
+        store,
+        key_files=options.account_key_files,
+        signing_key_file=options.account_signing_key_file,
+        issuer=options.account_issuer,
+        now=_now,
+    )
+    return Context(
+        options=options,
+        registry=Registry([*BUILTIN, *resources.UNSTORED_ROWS]),
+        store=store,
+        now=_now,
+        authenticator=Authenticator(tokenfile.parse(text), accounts),
+        authorizer=Authorizer(),
+        admission=Admission(
+            [
+                NamespaceLifecycle(store),
+                ServiceAccount(),
+                NodeRestriction(),
+                TaintNodesByCondition(),
+                Priority(),
+                DefaultTolerationSeconds(),
+            ]
+        ),
+        allocator=Allocator(store, options.service_range, options.node_ports),
+        accounts=accounts,
+        kubelet=KubeletClient(
+            cert_file=options.kubelet_client_certificate,
+            key_file=options.kubelet_client_key,
+            ca_file=options.kubelet_certificate_authority,
+        ),
+        metrics=Metrics(),
+    )
+
+
+def build(context: Context) -> Door:
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await context.store.start()
+        starting = asyncio.ensure_future(bootstrap.run(context))
+        try:
+            yield
+        finally:
+            starting.cancel()
+            await context.kubelet.close()
+            await context.store.stop()
+
+    app = FastAPI(title="Sampan", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None,
+                  redirect_slashes=False)  # fmt: skip
+    app.state.context = context
+    for routes in (health, version, metrics, discovery, openapi):
+        app.include_router(routes.router)
+    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    return Door(context, app)
+
+
+async def _api_error(_: HttpRequest, error: Exception) -> Response:
+    if not isinstance(error, ApiError):
+        raise error
+    return Response(orjson.dumps(error.status()), error.code, media_type="application/json")
+
+
+async def _http_error(request: HttpRequest, error: Exception) -> Response:
+    """FastAPI's own refusals, as a Status."""
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        return await _api_error(
+            request, MethodNotAllowed("the server does not allow this method on the requested resource")
+        )
+    return await _api_error(request, NotFound("the server could not find the requested resource"))

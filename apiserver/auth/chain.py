@@ -1,0 +1,38 @@
+"""Who asks: the client certificate, else the bearer token, else nobody.
+
+A request with no credentials is anonymous; one with wrong credentials is refused, always with the same words.
+"""
+
+from __future__ import annotations
+
+from api.errors import Unauthorized
+from apiserver.auth.accounts import Accounts
+from apiserver.auth.tokenfile import Tokens
+from apiserver.auth.user import ANONYMOUS, User
+from apiserver.request import Request
+
+
+class Authenticator:
+    def __init__(self, tokens: Tokens, accounts: Accounts) -> None:
+        self._tokens = tokens
+        self._accounts = accounts
+
+    async def user(self, request: Request) -> User:
+        """Unauthorized when credentials were given and none of them is good."""
+        peer: User | None = request.scope.get("sampan.peer")
+        if peer is not None:
+            return peer
+        authorization = request.header(b"authorization")
+        if not authorization:
+            return ANONYMOUS
+        scheme, _, token = authorization.partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthorized()
+        user = await self.token_user(token)
+        if user is None:
+            raise Unauthorized()
+        return user
+
+    async def token_user(self, token: str) -> User | None:
+        return self._tokens.find(token) or await self._accounts.authenticate(token)

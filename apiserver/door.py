@@ -1,0 +1,156 @@
+"""The way in: every request, HTTP or WebSocket, passes here and nowhere else.
+
+authentication → in-flight limit → authorization → deadline → handler → answer or Status → metrics. Requests for
+resources go straight to their verb; the others (health, discovery, documents) to the FastAPI routes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import Any
+
+from api.errors import ApiError, BadRequest, InternalError, Timeout, TooManyRequests
+from apiserver.auth.authorizer import attributes
+from apiserver.context import Context
+from apiserver.request import Message, Receive, Request, Scope, Send
+from apiserver.response import Answer, Relay, Reply, Stream, error_reply
+from apiserver.routes.resources import is_long_running, serve
+
+DEADLINE = 60.0
+_READS_IN_FLIGHT = 400
+_WRITES_IN_FLIGHT = 200
+_READS = frozenset({"get", "list", "head", "options"})
+
+log = logging.getLogger("apiserver")
+
+
+class Door:
+    """An ASGI application around the FastAPI one."""
+
+    def __init__(self, context: Context, routes: Any) -> None:
+        self._context = context
+        self._routes = routes
+        self._inflight = {"readOnly": 0, "mutating": 0}
+        for kind in self._inflight:
+            context.metrics.inflight.labels(kind).set_function(lambda kind=kind: self._inflight[kind])
+        self._streams: set[asyncio.Task[Any]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self._routes(scope, receive, send)
+
+    def end_streams(self) -> None:
+        """Watches and followed logs end now, each with a proper end of body."""
+        for task in list(self._streams):
+            task.cancel()
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        request = Request(scope, receive)
+        answer: Answer | None
+        try:
+            answer = await self._admit(request, send)
+        except ApiError as error:
+            answer = error_reply(error)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            answer = error_reply(InternalError("Internal error occurred: see the log of the server"))
+        long_running = isinstance(answer, Stream)
+        if isinstance(answer, Stream):
+            await self._stream(request, answer, send)
+        elif isinstance(answer, Reply):
+            await answer.send(request, send)
+        info = request.info
+        status = answer.status if isinstance(answer, Reply | Stream) else 200
+        elapsed = time.perf_counter() - started
+        served = bool(scope.get("sampan.served"))
+        self._context.metrics.observe(info, served, status, None if long_running else elapsed)
+        if self._context.options.verbosity >= 2:
+            log.info("%s %s %d %.1fms %s", request.method, request.path, status, elapsed * 1000, request.user.name)
+
+    async def _admit(self, request: Request, send: Send) -> Answer | None:
+        """None when the FastAPI routes have sent the answer."""
+        context = self._context
+        request.user = await context.authenticator.user(request)
+        info = request.info
+        if is_long_running(request):
+            context.authorizer.check(request.user, attributes(info))
+            return await serve(context, request)
+        kind = "readOnly" if info.verb in _READS else "mutating"
+        if self._inflight[kind] >= (_READS_IN_FLIGHT if kind == "readOnly" else _WRITES_IN_FLIGHT):
+            context.metrics.rejected.labels(kind).inc()
+            raise TooManyRequests("Too many requests, please try again later.", {"retryAfterSeconds": 1})
+        self._inflight[kind] += 1
+        try:
+            context.authorizer.check(request.user, attributes(info))
+            async with asyncio.timeout(DEADLINE):
+                if info.is_resource:
+                    return await serve(context, request)
+                request.scope["sampan.request"] = request
+                await self._routes(request.scope, request._receive, send)
+                return None
+        except TimeoutError as error:
+            raise Timeout(
+                "Timeout: request did not complete within the allotted timeout", {"retryAfterSeconds": 1}
+            ) from error
+        finally:
+            self._inflight[kind] -= 1
+
+    async def _stream(self, request: Request, stream: Stream, send: Send) -> None:
+        """Send until the source ends, the client leaves or the server stops."""
+        task = asyncio.ensure_future(stream.send(request, send))
+        gone = asyncio.ensure_future(request.disconnected())
+        gauge = self._context.metrics.longrunning.labels(request.info.verb.upper(), request.info.resource)
+        gauge.inc()
+        self._streams.add(task)
+        try:
+            await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+            task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError:
+                if not gone.done():  # the server stops: tell the client that this was all
+                    await send({"type": "http.response.body", "body": b""})
+        finally:
+            gauge.dec()
+            self._streams.discard(task)
+            gone.cancel()
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("method", "GET")
+        request = Request(scope, receive)
+        if (await receive())["type"] != "websocket.connect":
+            return
+        try:
+            request.user = await self._context.authenticator.user(request)
+            self._context.authorizer.check(request.user, attributes(request.info))
+            answer = await serve(self._context, request)
+        except ApiError as error:
+            await _refuse(request, error_reply(error), send)
+            return
+        if not isinstance(answer, Relay):
+            await _refuse(request, error_reply(BadRequest("this path is not served over WebSocket")), send)
+            return
+        task = asyncio.ensure_future(answer.serve(receive, send))
+        self._streams.add(task)
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        finally:
+            self._streams.discard(task)
+
+
+async def _refuse(request: Request, reply: Reply, send: Send) -> None:
+    """Answer a WebSocket handshake with plain HTTP."""
+
+    async def send_as_handshake(message: Message) -> None:
+        await send({**message, "type": "websocket." + message["type"]})
+
+    await reply.send(request, send_as_handshake)

@@ -1,0 +1,84 @@
+"""Which form of an answer a client accepts (pure).
+
+JSON is the object itself; Table is what `kubectl get` prints; PartialObjectMetadata is metadata alone.
+https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from api.errors import NotAcceptable
+
+_FORMS = {
+    "": "",
+    "Table": "Table",
+    "PartialObjectMetadata": "Metadata",
+    "PartialObjectMetadataList": "Metadata",
+}
+OFFERED = ("application/json",)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """`kind` is "" (the object), "Table" or "Metadata"."""
+
+    kind: str = ""
+    version: str = "v1"
+
+
+OBJECT = Form()
+
+
+@lru_cache(maxsize=512)
+def choose(accept: str) -> Form:
+    """The first acceptable entry, in order of preference. NotAcceptable when there is none."""
+    if not accept.strip():
+        return OBJECT
+    for media, parameters in _entries(accept):
+        if media not in ("application/json", "application/*", "*/*"):
+            continue
+        kind = parameters.get("as", "")
+        if not kind:
+            return OBJECT
+        if kind in _FORMS and parameters.get("g") == "meta.k8s.io" and parameters.get("v") in ("v1", "v1beta1"):
+            return Form(_FORMS[kind], parameters["v"])
+    raise not_acceptable()
+
+
+def not_acceptable() -> NotAcceptable:
+    return NotAcceptable(
+        "only the following media types are accepted: " + ", ".join(OFFERED),
+    )
+
+
+@lru_cache(maxsize=128)
+def wants_aggregated_discovery(accept: str) -> bool:
+    for media, parameters in _entries(accept):
+        if media != "application/json":
+            continue
+        if not parameters.get("as"):
+            return False
+        if parameters.get("as") == "APIGroupDiscoveryList" and parameters.get("v") == "v2":
+            return parameters.get("g") == "apidiscovery.k8s.io"
+    return False
+
+
+def _entries(accept: str) -> list[tuple[str, dict[str, str]]]:
+    """Media types with their parameters, by descending q, else in the order given."""
+    found: list[tuple[float, str, dict[str, str]]] = []
+    for entry in accept.split(","):
+        media, *rest = [piece.strip() for piece in entry.split(";")]
+        parameters: dict[str, str] = {}
+        for piece in rest:
+            key, _, value = piece.partition("=")
+            parameters[key.strip().lower()] = value.strip().strip('"')
+        try:
+            quality = float(parameters.get("q", "1"))
+        except ValueError:
+            quality = 0.0
+        if quality > 0:
+            found.append((quality, media.lower(), parameters))
+    found.sort(key=lambda e: -e[0])
+    return [(media, parameters) for _, media, parameters in found]

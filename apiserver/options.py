@@ -1,0 +1,96 @@
+"""The flags of `python -m apiserver`, under upstream's names."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    advertise_address: str
+    bind_address: str
+    secure_port: int
+    tls_cert_file: str
+    tls_private_key_file: str
+    client_ca_file: str
+    etcd_servers: tuple[str, ...]
+    etcd_cafile: str
+    etcd_certfile: str
+    etcd_keyfile: str
+    kubelet_client_certificate: str
+    kubelet_client_key: str
+    kubelet_certificate_authority: str
+    token_auth_file: str
+    service_range: ipaddress.IPv4Network | ipaddress.IPv6Network
+    node_ports: tuple[int, int]  # first and last, inclusive
+    account_key_files: tuple[str, ...]
+    account_signing_key_file: str
+    account_issuer: str
+    verbosity: int
+
+
+def parse(arguments: list[str] | None = None) -> Options:
+    parser = argparse.ArgumentParser(prog="apiserver", description=__doc__, allow_abbrev=False)
+    add = parser.add_argument
+    add("--advertise-address", default="", help="address at which others reach this server")
+    add("--bind-address", default="0.0.0.0")
+    add("--secure-port", type=int, default=6443)
+    add("--tls-cert-file", required=True)
+    add("--tls-private-key-file", required=True)
+    add("--client-ca-file", default="", help="clients with a certificate of this CA are known by its CN and O")
+    add("--etcd-servers", required=True, help="comma-separated, scheme://host:port")
+    add("--etcd-cafile", default="")
+    add("--etcd-certfile", default="")
+    add("--etcd-keyfile", default="")
+    add("--kubelet-client-certificate", default="")
+    add("--kubelet-client-key", default="")
+    add("--kubelet-certificate-authority", default="")
+    add("--token-auth-file", default="", help='CSV lines: token,user,uid,group or token,user,uid,"g1,g2"')
+    add("--service-cluster-ip-range", type=_network, default=_network("10.96.0.0/16"))
+    add("--service-node-port-range", type=_ports, default=(30000, 32767), help="first-last")
+    add("--service-account-key-file", action="append", default=[], help="public key that verifies tokens")
+    add("--service-account-signing-key-file", default="", help="private key that signs tokens")
+    add("--service-account-issuer", default="https://kubernetes.default.svc.cluster.local")
+    add("-v", type=int, default=0, dest="verbosity", help="2 and more logs every request")
+    given = parser.parse_args(arguments)
+    advertise = given.advertise_address or given.bind_address
+    if ipaddress.ip_address(advertise).is_unspecified:
+        parser.error("--advertise-address is needed when --bind-address is all interfaces")
+    return Options(
+        advertise_address=advertise,
+        bind_address=given.bind_address,
+        secure_port=given.secure_port,
+        tls_cert_file=given.tls_cert_file,
+        tls_private_key_file=given.tls_private_key_file,
+        client_ca_file=given.client_ca_file,
+        etcd_servers=tuple(s.strip() for s in given.etcd_servers.split(",") if s.strip()),
+        etcd_cafile=given.etcd_cafile,
+        etcd_certfile=given.etcd_certfile,
+        etcd_keyfile=given.etcd_keyfile,
+        kubelet_client_certificate=given.kubelet_client_certificate,
+        kubelet_client_key=given.kubelet_client_key,
+        kubelet_certificate_authority=given.kubelet_certificate_authority,
+        token_auth_file=given.token_auth_file,
+        service_range=given.service_cluster_ip_range,
+        node_ports=given.service_node_port_range,
+        account_key_files=tuple(given.service_account_key_file),
+        account_signing_key_file=given.service_account_signing_key_file,
+        account_issuer=given.service_account_issuer,
+        verbosity=given.verbosity,
+    )
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    network = ipaddress.ip_network(text)
+    if network.num_addresses < 8:
+        raise argparse.ArgumentTypeError("the service range needs at least 8 addresses")
+    return network
+
+
+def _ports(text: str) -> tuple[int, int]:
+    first, dash, last = text.partition("-")
+    if not dash or not 0 < int(first) <= int(last) <= 65535:
+        raise argparse.ArgumentTypeError("expected first-last, such as 30000-32767")
+    return int(first), int(last)

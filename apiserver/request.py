@@ -1,0 +1,188 @@
+"""What a request asks for, read from its method and path alone, as upstream's RequestInfo does.
+
+`parse` is pure. `Request` wraps the ASGI scope and reads headers, query and body on demand, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+from api.errors import BadRequest, EntityTooLarge
+from apiserver.auth.user import ANONYMOUS, User
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+BODY_LIMIT = 3 * 1024 * 1024
+_VERBS = {
+    "GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete",
+    "OPTIONS": "options",
+}  # fmt: skip
+_OF_NAMESPACE = ("status", "finalize")
+
+
+@dataclass(slots=True)
+class RequestInfo:
+    """A path taken apart. For paths that name no resource `is_resource` is False and only verb and path count."""
+
+    path: str
+    verb: str  # get list watch create update patch delete deletecollection; else the lower-case method
+    is_resource: bool = False
+    group: str = ""
+    version: str = ""
+    resource: str = ""  # plural, as in the path
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+    rest: str = ""  # what follows the subresource (proxy paths)
+
+
+def parse(method: str, path: str, query: str = "") -> RequestInfo:
+    """Every path has a reading; unknown groups and resources are for the caller to refuse."""
+    parts = [part for part in path.split("/") if part]
+    verb = _VERBS.get(method, method.lower())
+    info = RequestInfo(path, method.lower())
+    if len(parts) < 3 or parts[0] not in ("api", "apis"):
+        return info
+    if parts[0] == "api":
+        group, version, parts = "", parts[1], parts[2:]
+    else:
+        group, version, parts = parts[1], parts[2], parts[3:]
+    legacy_watch = bool(parts) and parts[0] == "watch"
+    if legacy_watch:
+        parts = parts[1:]
+    if not parts:
+        return info
+    info.is_resource, info.verb, info.group, info.version = True, verb, group, version
+    if parts[0] == "namespaces" and len(parts) > 1:
+        info.namespace = parts[1]
+        if len(parts) > 2 and not (len(parts) == 3 and parts[2] in _OF_NAMESPACE):
+            parts = parts[2:]
+    info.resource = parts[0]
+    if len(parts) > 1:
+        info.name = parts[1]
+    if len(parts) > 2:
+        info.subresource, info.rest = parts[2], "/".join(parts[3:])
+    if legacy_watch and verb == "get":
+        info.verb = "watch"
+    elif not info.name:
+        if verb == "get":
+            info.verb = "watch" if _asks_to_watch(query) else "list"
+        elif verb == "delete":
+            info.verb = "deletecollection"
+    return info
+
+
+def _asks_to_watch(query: str) -> bool:
+    if "watch" not in query:
+        return False
+    return any(k == "watch" and truth(v) for k, v in parse_qsl(query, keep_blank_values=True))
+
+
+def truth(value: str) -> bool:
+    """A boolean query parameter; present without a value means true, as in Go's conversion."""
+    return value.lower() not in ("false", "0", "f")
+
+
+class Request:
+    """One HTTP or WebSocket request."""
+
+    __slots__ = ("_body", "_headers", "_query", "_receive", "info", "method", "path", "scope", "user", "warnings")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.scope = scope
+        self.method: str = scope.get("method", "GET")
+        self.path: str = scope["path"]
+        query: bytes = scope["query_string"]
+        self.info = parse(self.method, self.path, query.decode("latin-1") if query else "")
+        self.user: User = ANONYMOUS
+        self.warnings: list[str] = []
+        self._receive = receive
+        self._headers: dict[bytes, bytes] | None = None
+        self._query: dict[str, list[str]] | None = None
+        self._body: bytes | None = None
+
+    def header(self, name: bytes) -> str:
+        """The last header of that (lower-case) name, or ""."""
+        if self._headers is None:
+            self._headers = dict(self.scope["headers"])
+        return self._headers.get(name, b"").decode("latin-1")
+
+    @property
+    def queries(self) -> dict[str, list[str]]:
+        if self._query is None:
+            self._query = {}
+            raw: bytes = self.scope["query_string"]
+            if raw:
+                for key, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True):
+                    self._query.setdefault(key, []).append(value)
+        return self._query
+
+    def query(self, name: str) -> str:
+        values = self.queries.get(name)
+        return values[0] if values else ""
+
+    def flag(self, name: str) -> bool:
+        values = self.queries.get(name)
+        return values is not None and truth(values[0])
+
+    def integer(self, name: str) -> int | None:
+        text = self.query(name)
+        if not text:
+            return None
+        try:
+            return int(text)
+        except ValueError:
+            raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax (query parameter {name})') from None
+
+    @property
+    def dry_run(self) -> bool:
+        values = self.queries.get("dryRun")
+        if not values:
+            return False
+        check_dry_run(values)
+        return True
+
+    async def body(self) -> bytes:
+        """The whole body. EntityTooLarge over 3 MB, before reading it all."""
+        if self._body is None:
+            self._body = await self._read()
+        return self._body
+
+    async def _read(self) -> bytes:
+        length = self.header(b"content-length")
+        if length.isdigit() and int(length) > BODY_LIMIT:
+            raise _too_large()
+        message = await self._receive()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+        pieces, size = [body], len(body)
+        while message.get("more_body"):
+            message = await self._receive()
+            piece: bytes = message.get("body", b"")
+            pieces.append(piece)
+            size += len(piece)
+            if size > BODY_LIMIT:
+                raise _too_large()
+        return b"".join(pieces)
+
+    async def disconnected(self) -> None:
+        """Returns when the client has gone away. Call it only after the body was read or is not wanted."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+def check_dry_run(values: list[str]) -> None:
+    for value in values:
+        if value != "All":
+            raise BadRequest(f'dryRun: Unsupported value: "{value}": supported values: "All"')
+
+
+def _too_large() -> EntityTooLarge:
+    return EntityTooLarge(f"Request entity too large: limit is {BODY_LIMIT}")

@@ -1,0 +1,143 @@
+"""What a request is answered with: `Reply` (bytes at hand) or `Stream` (bytes as they come).
+
+Both know how to send themselves over ASGI. Bodies over 128 KB are gzipped for clients that ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+import orjson
+
+from api.errors import ApiError, TooManyRequests
+from api.meta import Obj
+from apiserver.request import Receive, Request, Send
+
+JSON = b"application/json"
+TEXT = b"text/plain; charset=utf-8"
+_GZIP_FROM = 128 * 1024
+_CHUNK = 256 * 1024
+Header = tuple[bytes, bytes]
+
+
+class Reply:
+    """A whole answer. `pieces` are sent as one body; large ones in chunks, so that slow readers push back."""
+
+    __slots__ = ("content_type", "headers", "pieces", "status")
+
+    def __init__(
+        self,
+        pieces: bytes | Sequence[bytes],
+        status: int = 200,
+        content_type: bytes = JSON,
+        headers: Sequence[Header] = (),
+    ) -> None:
+        self.pieces = [pieces] if isinstance(pieces, bytes) else pieces
+        self.status = status
+        self.content_type = content_type
+        self.headers = headers
+
+    async def send(self, request: Request, send: Send) -> None:
+        pieces = self.pieces
+        size = sum(map(len, pieces)) if len(pieces) > 1 else len(pieces[0])
+        headers = [(b"content-type", self.content_type), *self.headers, *_warnings(request)]
+        if size > _GZIP_FROM and "gzip" in request.header(b"accept-encoding"):
+            body = await asyncio.to_thread(_gzip, pieces)
+            pieces, size = [body], len(body)
+            headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+        headers.append((b"content-length", b"%d" % size))
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        if size <= _CHUNK:
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            await send({"type": "http.response.body", "body": body})
+            return
+        for chunk in _chunks(pieces):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _chunks(pieces: Sequence[bytes]) -> list[bytes]:
+    chunks: list[bytes] = []
+    group: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        group.append(piece)
+        size += len(piece)
+        if size >= _CHUNK:
+            chunks.append(b"".join(group))
+            group, size = [], 0
+    if group:
+        chunks.append(b"".join(group))
+    return chunks
+
+
+def _gzip(pieces: Sequence[bytes]) -> bytes:
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return b"".join([packer.compress(b"".join(pieces)), packer.flush()])
+
+
+class Stream:
+    """An answer that goes on: a watch or a followed log. Ends when the source ends, the client leaves, or
+    the server stops; always with a proper end of body."""
+
+    __slots__ = ("chunks", "content_type", "status")
+
+    def __init__(self, chunks: AsyncIterator[bytes], content_type: bytes = JSON, status: int = 200) -> None:
+        self.chunks = chunks
+        self.content_type = content_type
+        self.status = status
+
+    async def send(self, request: Request, send: Send) -> None:
+        headers = [(b"content-type", self.content_type), *_warnings(request)]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        async for chunk in self.chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+class Relay:
+    """A WebSocket to be accepted and served by `serve`, once the request has passed the door."""
+
+    __slots__ = ("serve",)
+
+    def __init__(self, serve: Callable[[Receive, Send], Awaitable[None]]) -> None:
+        self.serve = serve
+
+
+Answer = Reply | Stream | Relay
+
+
+def _warnings(request: Request) -> list[Header]:
+    """RFC 7234 warn-code 299, as upstream's warning package writes it."""
+    headers: list[Header] = []
+    for text in request.warnings:
+        quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+        headers.append((b"warning", f'299 - "{quoted}"'.encode("latin-1", "replace")))
+    return headers
+
+
+def json_reply(obj: Obj, status: int = 200, headers: Sequence[Header] = ()) -> Reply:
+    return Reply(orjson.dumps(obj), status, JSON, headers)
+
+
+def error_reply(error: ApiError) -> Reply:
+    headers: list[Header] = []
+    if isinstance(error, TooManyRequests) or "retryAfterSeconds" in error.details:
+        headers.append((b"retry-after", b"%d" % error.details.get("retryAfterSeconds", 1)))
+    if error.code == 401:
+        headers.append((b"www-authenticate", b'Basic realm="kubernetes-master"'))
+    return json_reply(error.status(), error.code, headers)
+
+
+def success(group: str, plural: str, name: str, uid: str) -> Obj:
+    """The Status that says that an object was deleted."""
+    details = {"name": name, "group": group, "kind": plural, "uid": uid}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": {k: v for k, v in details.items() if v},
+    }

@@ -1,0 +1,88 @@
+"""POST a new object."""
+
+from __future__ import annotations
+
+from api import errors, meta, objects
+from api.builtin import SERVICES
+from api.errors import AlreadyExists, InternalError
+from api.meta import Obj
+from api.registry import Resource
+from apiserver import allocation, decode, negotiate, represent
+from apiserver.admission.chain import Attempt
+from apiserver.allocation import Chosen
+from apiserver.auth.user import User
+from apiserver.context import Context
+from apiserver.request import Request
+from apiserver.response import Answer
+from apiserver.storage.store import ClaimTaken
+from apiserver.storage.stored import Stored
+
+_TRIES = 8
+
+
+async def handle(context: Context, request: Request, res: Resource) -> Answer:
+    form = negotiate.choose(request.header(b"accept"))
+    obj = await decode.read_object(request, res)
+    decode.check_names(obj, request.info.namespace if res.namespaced else "", request.info.name)
+    made = await create(context, request.user, res, obj, dry_run=request.dry_run)
+    return represent.one(form, request, res, made, context.now(), 201)
+
+
+async def create(context: Context, user: User, res: Resource, obj: Obj, *, dry_run: bool = False) -> Stored | Obj:
+    """Admit and store `obj`. A generated name or address that turns out to be taken is chosen again."""
+    metadata = obj["metadata"]
+    prefix = "" if metadata.get("name") else metadata.get("generateName", "")
+    if not prefix and not metadata.get("name"):
+        raise errors.invalid_object(
+            res.group, res.kind, "", [errors.required("metadata.name", "name or generateName is required")]
+        )
+    objects.for_create(res, obj, now=context.now())
+    attempt = Attempt(user, "create", res, "", meta.namespace(obj), metadata["name"], obj, None, dry_run)
+    await context.admission.mutate(attempt)
+    avoid: set[str] = set()
+    for _ in range(_TRIES):
+        chosen = await assign(context, res, obj, None, avoid)
+        objects.check(res, obj, None)
+        await context.admission.validate(attempt)
+        if dry_run:
+            await _check_absent(context, res, obj)
+            return obj
+        try:
+            return await context.store.create(res, obj)
+        except ClaimTaken as lost:
+            again(obj, lost.claim, chosen, avoid)
+        except AlreadyExists:
+            if not prefix:
+                raise
+            metadata["name"] = attempt.name = objects.generate_name(prefix)
+    raise InternalError(f"no free name or address for {res.kind} was found in {_TRIES} tries")
+
+
+async def assign(context: Context, res: Resource, obj: Obj, old: Obj | None, avoid: set[str]) -> Chosen:
+    """Addresses and ports, for the one kind that has them."""
+    if res is not SERVICES:
+        return Chosen()
+    return await context.allocator.assign(obj, old, avoid)
+
+
+def again(obj: Obj, claim: str, chosen: Chosen, avoid: set[str]) -> None:
+    """After a lost claim: forget what was chosen so that it is chosen anew, or refuse what was asked for."""
+    if claim not in chosen.claims:
+        raise allocation.taken(obj, claim)
+    avoid.add(claim)
+    if claim.startswith("clusterip/"):
+        obj["spec"].pop("clusterIP", None)
+        obj["spec"].pop("clusterIPs", None)
+    else:
+        number = int(claim.rpartition("/")[2])
+        for port in obj["spec"].get("ports") or []:
+            if port.get("nodePort") == number:
+                port.pop("nodePort")
+
+
+async def _check_absent(context: Context, res: Resource, obj: Obj) -> None:
+    try:
+        await context.store.get(res, meta.namespace(obj), meta.name(obj))
+    except errors.NotFound:
+        return
+    raise errors.already_exists(res.group, res.plural, meta.name(obj))

@@ -1,0 +1,40 @@
+"""pods/log: a container's output, streamed from the kubelet of its node."""
+
+from __future__ import annotations
+
+from api import errors
+from api.registry import Resource
+from apiserver.context import Context
+from apiserver.request import Request
+from apiserver.response import Answer
+from apiserver.routes.pod import container_of, node_of
+from apiserver.routes.table import Handlers
+
+_PASSED = ("follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream")
+_LEAST = {"tailLines": 0, "limitBytes": 1, "sinceSeconds": 1}
+
+
+async def _get(context: Context, request: Request, res: Resource) -> Answer:
+    info = request.info
+    _check(request)
+    pod = (await context.store.get(res, info.namespace, info.name)).obj()
+    container = container_of(pod, request.query("container"))
+    node = await node_of(context, pod, container, f"pods/{info.name}")
+    query = [(name, request.query(name)) for name in _PASSED if request.query(name)]
+    return await context.kubelet.stream(node, f"/containerLogs/{info.namespace}/{info.name}/{container}", query)
+
+
+def _check(request: Request) -> None:
+    found = []
+    for name, least in _LEAST.items():
+        value = request.integer(name)
+        if value is not None and value < least:
+            why = "must be greater than or equal to 0" if least == 0 else "must be greater than 0"
+            found.append(errors.invalid(name, value, why))
+    if request.query("sinceSeconds") and request.query("sinceTime"):
+        found.append(errors.forbidden_field("", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
+    if found:
+        raise errors.invalid_object("", "PodLogOptions", request.info.name, found)
+
+
+HANDLERS: Handlers = {"get": _get}

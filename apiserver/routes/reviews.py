@@ -1,0 +1,121 @@
+"""Questions about identity and permission: objects that are answered and never stored."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from api import errors, meta
+from api.meta import Obj
+from api.registry import Resource
+from apiserver import decode
+from apiserver.auth.authorizer import Attributes
+from apiserver.auth.user import User
+from apiserver.context import Context
+from apiserver.request import Request
+from apiserver.response import Answer, json_reply
+from apiserver.routes.table import Handler
+
+_AUTHORIZATION, _AUTHENTICATION = "authorization.k8s.io", "authentication.k8s.io"
+_Status = Callable[[Context, Request, Obj], Awaitable[Obj]]
+
+
+def _row(group: str, kind: str, *, namespaced: bool = False) -> Resource:
+    plural = f"{kind.lower()}s"
+    return Resource(group, "v1", kind, plural, kind.lower(), namespaced, verbs=("create",))
+
+
+def _asked(spec: Obj) -> Attributes:
+    resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if bool(resource) == bool(other):
+        raise errors.BadRequest("exactly one of resourceAttributes and nonResourceAttributes must be set")
+    if other:
+        return Attributes(other.get("verb", ""), other.get("path", ""))
+    resource = resource or {}
+    return Attributes(
+        resource.get("verb", ""),
+        group=resource.get("group", ""),
+        version=resource.get("version", ""),
+        resource=resource.get("resource", "") or "*",
+        subresource=resource.get("subresource", ""),
+        namespace=resource.get("namespace", ""),
+        name=resource.get("name", ""),
+    )
+
+
+def _decided(context: Context, user: User, spec: Obj) -> Obj:
+    return {"allowed": context.authorizer.allows(user, _asked(spec))}
+
+
+async def _self_access(context: Context, request: Request, review: Obj) -> Obj:
+    return _decided(context, request.user, review.get("spec") or {})
+
+
+async def _access(context: Context, request: Request, review: Obj) -> Obj:
+    spec = review.get("spec") or {}
+    if not spec.get("user") and not spec.get("groups"):
+        kind = review["kind"]
+        why = "at least one of user or group must be specified"
+        raise errors.invalid_object(_AUTHORIZATION, kind, "", [errors.invalid("spec.user", "", why)])
+    user = User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""))
+    return _decided(context, user, spec)
+
+
+async def _rules(context: Context, request: Request, review: Obj) -> Obj:
+    namespace = (review.get("spec") or {}).get("namespace", "")
+    if not namespace:
+        raise errors.BadRequest("no namespace on request")
+    resources, paths = [], []
+    for grant in context.authorizer.grants(request.user):
+        if grant.namespace and grant.namespace != namespace:
+            continue
+        if grant.resources:
+            resources.append(
+                {
+                    "verbs": sorted(grant.verbs),
+                    "apiGroups": sorted(grant.groups),
+                    "resources": sorted(grant.resources),
+                }
+            )
+        if grant.paths:
+            paths.append({"verbs": sorted(grant.verbs), "nonResourceURLs": list(grant.paths)})
+    return {"resourceRules": resources, "nonResourceRules": paths, "incomplete": False}
+
+
+async def _self(context: Context, request: Request, review: Obj) -> Obj:
+    return {"userInfo": _user_info(request.user)}
+
+
+async def _token(context: Context, request: Request, review: Obj) -> Obj:
+    spec = review.get("spec") or {}
+    token, audiences = spec.get("token", ""), spec.get("audiences") or context.accounts.audiences
+    shared = [a for a in audiences if a in context.accounts.audiences]
+    user = await context.authenticator.token_user(token) if token and shared else None
+    if user is None:
+        return {"authenticated": False, "user": {}, "error": "the token is not valid"}
+    return {"authenticated": True, "user": _user_info(user), "audiences": shared}
+
+
+def _user_info(user: User) -> Obj:
+    told: Obj = {"username": user.name, "uid": user.uid, "groups": list(user.groups), "extra": user.extra}
+    return {k: v for k, v in told.items() if v}
+
+
+def _handler(status: _Status) -> Handler:
+    async def handle(context: Context, request: Request, res: Resource) -> Answer:
+        review = await decode.read_object(request, res)
+        decode.check_names(review, request.info.namespace if res.namespaced else "", "")
+        review["metadata"].setdefault("creationTimestamp", meta.rfc3339(context.now()))
+        review["status"] = await status(context, request, review)
+        return json_reply(review, 201)
+
+    return handle
+
+
+ROWS: list[tuple[Resource, Handler]] = [
+    (_row(_AUTHENTICATION, "SelfSubjectReview"), _handler(_self)),
+    (_row(_AUTHENTICATION, "TokenReview"), _handler(_token)),
+    (_row(_AUTHORIZATION, "LocalSubjectAccessReview", namespaced=True), _handler(_access)),
+    (_row(_AUTHORIZATION, "SelfSubjectAccessReview"), _handler(_self_access)),
+    (_row(_AUTHORIZATION, "SelfSubjectRulesReview"), _handler(_rules)),
+    (_row(_AUTHORIZATION, "SubjectAccessReview"), _handler(_access)),
+]

@@ -1,0 +1,87 @@
+"""The scale subresource: an autoscaling/v1 Scale of anything with spec.replicas and a selector."""
+
+from __future__ import annotations
+
+from api import errors, meta, selectors
+from api.errors import Invalid
+from api.meta import Obj
+from api.registry import Resource
+from apiserver import decode, negotiate, represent
+from apiserver.context import Context
+from apiserver.request import Request
+from apiserver.response import Answer
+from apiserver.routes import patch
+from apiserver.routes.table import Handlers
+from apiserver.routes.update import Transform, change
+from apiserver.storage.stored import Stored
+
+SCALE = Resource("autoscaling", "v1", "Scale", "scales", "scale", True)
+
+
+def scale_of(obj: Obj) -> Obj:
+    """The object as a Scale."""
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    status: Obj = {"replicas": (obj.get("status") or {}).get("replicas", 0)}
+    selector = (obj.get("spec") or {}).get("selector")
+    if selector:
+        status["selector"] = str(selectors.from_label_selector(selector))
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {k: obj["metadata"][k] for k in kept if k in obj["metadata"]},
+        "spec": {"replicas": (obj.get("spec") or {}).get("replicas", 0)},
+        "status": status,
+    }
+
+
+def scaled(obj: Obj, scale: Obj) -> Obj:
+    """`obj` with the replicas and the preconditions of `scale`. Invalid when there can't be so many."""
+    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    if replicas < 0:
+        raise _negative(meta.name(obj), replicas)
+    obj["spec"]["replicas"] = replicas
+    for name in ("uid", "resourceVersion"):
+        if scale["metadata"].get(name):
+            obj["metadata"][name] = scale["metadata"][name]
+        else:
+            obj["metadata"].pop(name, None)
+    return obj
+
+
+def _negative(name: str, replicas: int) -> Invalid:
+    why = "must be greater than or equal to 0"
+    return errors.invalid_object("autoscaling", "Scale", name, [errors.invalid("spec.replicas", replicas, why)])
+
+
+async def _get(context: Context, request: Request, res: Resource) -> Answer:
+    info = request.info
+    stored = await context.store.get(res, info.namespace, info.name)
+    return _answer(context, request, stored.obj())
+
+
+async def _update(context: Context, request: Request, res: Resource) -> Answer:
+    scale = await decode.read_object(request, SCALE)
+    decode.check_names(scale, request.info.namespace, request.info.name)
+    return await _change(context, request, res, lambda obj: scaled(obj, scale))
+
+
+async def _patch(context: Context, request: Request, res: Resource) -> Answer:
+    apply = await patch.read(request, SCALE)
+    return await _change(context, request, res, lambda obj: scaled(obj, apply(scale_of(obj))))
+
+
+async def _change(context: Context, request: Request, res: Resource, transform: Transform) -> Answer:
+    info = request.info
+    changed = await change(
+        context, request.user, res, info.namespace, info.name, transform, subresource="scale",
+        dry_run=request.dry_run,
+    )  # fmt: skip
+    return _answer(context, request, changed.obj() if isinstance(changed, Stored) else changed)
+
+
+def _answer(context: Context, request: Request, obj: Obj) -> Answer:
+    form = negotiate.choose(request.header(b"accept"))
+    return represent.one(form, request, SCALE, scale_of(obj), context.now())
+
+
+HANDLERS: Handlers = {"get": _get, "update": _update, "patch": _patch}

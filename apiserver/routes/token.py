@@ -1,0 +1,75 @@
+"""TokenRequest: a signed token of a ServiceAccount, bound to an audience, a time, and perhaps an object."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from api import errors, meta
+from api.builtin import NODES, PODS, SECRETS
+from api.meta import Obj
+from api.registry import Resource
+from apiserver import decode
+from apiserver.admission.chain import Attempt
+from apiserver.context import Context
+from apiserver.request import Request
+from apiserver.response import Answer, json_reply
+from apiserver.routes.table import Handlers
+
+TOKEN_REQUEST = Resource("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests", "tokenrequest", True)
+_KINDS = {"Pod": PODS, "Secret": SECRETS, "Node": NODES}
+_DEFAULT, _LEAST, _MOST = 3600, 600, 1 << 32
+
+
+async def _create(context: Context, request: Request, res: Resource) -> Answer:
+    info = request.info
+    wanted = await decode.read_object(request, TOKEN_REQUEST)
+    decode.check_names(wanted, info.namespace, info.name)
+    account = (await context.store.get(res, info.namespace, info.name)).obj()
+    spec = wanted.setdefault("spec", {})
+    spec["audiences"] = spec.get("audiences") or context.accounts.audiences
+    seconds = spec.setdefault("expirationSeconds", _DEFAULT)
+    _check(seconds)
+    attempt = Attempt(request.user, "create", res, "token", info.namespace, info.name, wanted, account)
+    await context.admission.validate(attempt)
+    bound = await _bound(context, info.namespace, info.name, spec.get("boundObjectRef"))
+    token, expiry = context.accounts.issue(account, spec["audiences"], seconds, bound)
+    stamp = meta.rfc3339(datetime.fromtimestamp(expiry, UTC))
+    wanted["status"] = {"token": token, "expirationTimestamp": stamp}
+    wanted["metadata"]["creationTimestamp"] = meta.rfc3339(context.now())
+    return json_reply(wanted, 201)
+
+
+def _check(seconds: int) -> None:
+    why = ""
+    if seconds < _LEAST:
+        why = "may not specify a duration less than 10 minutes"
+    elif seconds > _MOST:
+        why = "may not specify a duration larger than 2^32 seconds"
+    if why:
+        raise errors.invalid_object(
+            "authentication.k8s.io", "TokenRequest", "", [errors.invalid("spec.expirationSeconds", seconds, why)]
+        )
+
+
+async def _bound(context: Context, namespace: str, account: str, reference: Obj | None) -> tuple[str, Obj] | None:
+    """The object a token ends with, when it is there and fits the account."""
+    if not reference:
+        return None
+    kind, name = str(reference.get("kind", "")), str(reference.get("name", ""))
+    target = _KINDS.get(kind)
+    if target is None or reference.get("apiVersion", "v1") != "v1":
+        raise errors.BadRequest(f"cannot bind token to object of type {reference.get('apiVersion')}, Kind={kind}")
+    obj = (await context.store.get(target, namespace if target.namespaced else "", name)).obj()
+    if reference.get("uid") and reference["uid"] != meta.uid(obj):
+        raise errors.conflict(
+            "", target.plural, name,
+            f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record. "
+            "The object might have been deleted and then recreated",
+        )  # fmt: skip
+    if kind == "Pod" and obj["spec"].get("serviceAccountName") != account:
+        raise errors.BadRequest(f"cannot bind token for serviceaccount {account!r} to pod running with different "
+                                "serviceaccount name.")  # fmt: skip
+    return kind.lower(), obj
+
+
+HANDLERS: Handlers = {"create": _create}

@@ -1,0 +1,153 @@
+"""PUT: replace an object. Also the read-change-write loop that every kind of change goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from api import errors, meta, objects
+from api.errors import ApiError, Conflict, NotFound
+from api.meta import Obj
+from api.registry import Resource
+from apiserver import decode, deletion, negotiate, represent
+from apiserver.admission.chain import Attempt
+from apiserver.auth.user import User
+from apiserver.context import Context
+from apiserver.request import Request
+from apiserver.response import Answer
+from apiserver.routes.create import again, assign
+from apiserver.storage.store import ClaimTaken
+from apiserver.storage.stored import Stored
+
+Transform = Callable[[Obj], Obj]
+_TRIES = 16
+
+
+async def handle(context: Context, request: Request, res: Resource) -> Answer:
+    form = negotiate.choose(request.header(b"accept"))
+    info = request.info
+    obj = await decode.read_object(request, res)
+    namespace = info.namespace if res.namespaced else ""
+    decode.check_names(obj, namespace, info.name)
+    changed = await change(
+        context, request.user, res, namespace, info.name, lambda _: objects.drop_nulls(obj),
+        subresource=info.subresource, dry_run=request.dry_run,
+    )  # fmt: skip
+    return represent.one(form, request, res, changed, context.now())
+
+
+async def change(
+    context: Context,
+    user: User,
+    res: Resource,
+    namespace: str,
+    name: str,
+    transform: Transform,
+    *,
+    subresource: str = "",
+    dry_run: bool = False,
+) -> Stored | Obj:
+    """Change one object: transform(a copy of the current one) → the wanted one, which may carry a uid and a
+    resourceVersion as preconditions.
+
+    Works on the cached object first; when that ends in a refusal or in no change, or another writer was
+    faster, works again on a consistent read before it believes so.
+    """
+    fresh = False
+    avoid: set[str] = set()
+    for _ in range(_TRIES):
+        try:
+            current = await context.store.get(res, namespace, name, resource_version="" if fresh else "0")
+        except NotFound:
+            if fresh:
+                raise
+            fresh = True
+            continue
+        try:
+            new = await _wanted(context, user, res, current, transform, subresource, avoid, dry_run)
+        except ApiError:
+            if fresh:
+                raise
+            fresh = True
+            continue
+        if new is None:
+            if fresh:
+                return current
+            fresh = True
+            continue
+        if dry_run:
+            return new
+        try:
+            return await _write(context, res, current, new, avoid)
+        except Conflict:
+            fresh = True
+    raise errors.conflict(res.group, res.plural, name)
+
+
+async def _wanted(
+    context: Context,
+    user: User,
+    res: Resource,
+    current: Stored,
+    transform: Transform,
+    subresource: str,
+    avoid: set[str],
+    dry_run: bool,
+) -> Obj | None:
+    """The new object, admitted and checked; None when it is the old one."""
+    old = current.obj()
+    new = transform(current.obj())
+    check_preconditions(res, new, old)
+    objects.for_update(res, new, old, subresource=_door(subresource))
+    new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+    attempt = Attempt(user, "update", res, subresource, current.namespace, current.name, new, old, dry_run)
+    await context.admission.mutate(attempt)
+    if not subresource:
+        await assign(context, res, new, old, avoid)
+    if objects.equal(new, old):
+        return None
+    objects.check(res, new, old, subresource=_door(subresource))
+    await context.admission.validate(attempt)
+    return new
+
+
+def _door(subresource: str) -> str:
+    """The rules of the object itself, or those of its status."""
+    return "status" if subresource == "status" else ""
+
+
+async def _write(context: Context, res: Resource, current: Stored, new: Obj, avoid: set[str]) -> Stored | Obj:
+    revision = new["metadata"]["resourceVersion"]
+    if deletion.is_over(new):
+        return await remove(context, res, current, new)
+    try:
+        return await context.store.update(
+            res, current.namespace, current.name, lambda _: new, resource_version=revision
+        )
+    except ClaimTaken as lost:
+        chosen = await assign(context, res, new, current.obj(), avoid)
+        again(new, lost.claim, chosen, avoid)
+        raise errors.conflict(res.group, res.plural, current.name) from lost
+
+
+async def remove(context: Context, res: Resource, current: Stored, new: Obj) -> Obj:
+    """The last finalizer is gone: instead of writing `new`, remove the object. Conflict when it has changed."""
+
+    def unchanged(found: Obj) -> None:
+        if found["metadata"].get("resourceVersion") != str(current.revision):
+            raise errors.conflict(res.group, res.plural, current.name)
+
+    await context.store.delete(res, current.namespace, current.name, guard=unchanged)
+    return new
+
+
+def check_preconditions(res: Resource, new: Obj, old: Obj) -> None:
+    """The uid and resourceVersion that an update names must be those of the object."""
+    wanted, found = new.get("metadata") or {}, old["metadata"]
+    if wanted.get("uid") and wanted["uid"] != found.get("uid"):
+        raise errors.conflict(
+            res.group, res.plural, meta.name(old),
+            f"Precondition failed: UID in precondition: {wanted['uid']}, UID in object meta: {found.get('uid')}",
+        )  # fmt: skip
+    version = wanted.get("resourceVersion")
+    if version and version != "0" and version != found.get("resourceVersion"):
+        raise errors.conflict(res.group, res.plural, meta.name(old))

@@ -1,0 +1,43 @@
+"""Watch a collection: one JSON line per event, until the timeout, the client or the server ends it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Iterable
+
+from api.registry import Resource
+from apiserver import negotiate, represent
+from apiserver.context import Context
+from apiserver.request import Request
+from apiserver.response import Answer, Stream
+from apiserver.routes import selection
+from apiserver.storage.store import Watch
+from apiserver.storage.stored import WatchEvent
+
+_MIN_TIMEOUT = 1800  # as upstream: without a wish, between this and twice this, so that clients do not march in step
+
+
+async def handle(context: Context, request: Request, res: Resource) -> Answer:
+    form = negotiate.choose(request.header(b"accept"))
+    labels, fields = selection.of(request, res)
+    initial = request.query("sendInitialEvents")
+    watch = await context.store.watch(
+        res,
+        request.info.namespace if res.namespaced else "",
+        labels=labels,
+        fields=fields,
+        resource_version=request.query("resourceVersion"),
+        match=request.query("resourceVersionMatch"),
+        bookmarks=request.flag("allowWatchBookmarks"),
+        send_initial=request.flag("sendInitialEvents") if initial else None,
+        timeout=request.integer("timeoutSeconds") or _MIN_TIMEOUT * (1 + random.random()),
+    )
+    return Stream(_lines(watch, represent.watch_lines(form, request, res, context.now)))
+
+
+async def _lines(watch: Watch, write: Callable[[Iterable[WatchEvent]], bytes]) -> AsyncIterator[bytes]:
+    try:
+        while events := await watch.batch():
+            yield write(events)
+    finally:
+        watch.close()

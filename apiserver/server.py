@@ -1,0 +1,112 @@
+"""uvicorn with what it lacks: the client's certificate in the ASGI scope, and an orderly end.
+
+On SIGTERM readiness fails first, then watches end, then requests under way finish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from apiserver import app
+from apiserver.auth import x509
+from apiserver.auth.user import User
+from apiserver.context import Context
+from apiserver.door import Door
+from apiserver.options import Options
+
+log = logging.getLogger("apiserver")
+
+_KEEP_ALIVE = 300
+_GRACE = 10
+
+
+def _peer(transport: Any) -> User | None:
+    return x509.user_of(transport.get_extra_info("peercert"))
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One certificate per connection, so its user is worked out once and shared by all its requests."""
+
+    peer: User | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.peer = _peer(transport)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self.peer is not None:
+            scope: Any = self.scope
+            scope["sampan.peer"] = self.peer
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    peer: User | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.peer = _peer(transport)
+
+    async def run_asgi(self) -> None:
+        if self.peer is not None:
+            scope: Any = self.scope
+            scope["sampan.peer"] = self.peer
+        await super().run_asgi()
+
+
+def _tls(options: Options) -> ssl.SSLContext:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    tls.load_cert_chain(options.tls_cert_file, options.tls_private_key_file)
+    tls.set_alpn_protocols(["http/1.1"])
+    if options.client_ca_file:
+        tls.load_verify_locations(options.client_ca_file)
+        tls.verify_mode = ssl.CERT_OPTIONAL
+    return tls
+
+
+class Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, context: Context, door: Door) -> None:
+        super().__init__(config)
+        self._context = context
+        self._door = door
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        self._context.stopping.set()
+        self._door.end_streams()
+        await asyncio.sleep(0)
+        await super().shutdown(sockets)
+
+
+def run(options: Options) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    context = app.build_context(options)
+    door = app.build(context)
+    tls = _tls(options)
+    config = uvicorn.Config(
+        door,
+        host=options.bind_address,
+        port=options.secure_port,
+        http=HttpProtocol,
+        ws=WebSocketProtocol,
+        loop="uvloop",
+        ssl_context_factory=lambda *_: tls,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_GRACE,
+        ws_per_message_deflate=False,
+        ws_ping_interval=None,
+        ws_ping_timeout=None,
+        backlog=1024,
+    )
+    log.info("serving on https://%s:%d", options.bind_address, options.secure_port)
+    Server(config, context, door).run()
