@@ -42,8 +42,8 @@ class Endpoint:
 class ServicePort:
     """One port of one Service as seen from this node.
 
-    `cluster` serves traffic that may leave the node, `local` traffic that must not (a policy is Local);
-    `anywhere` tells whether the Service has a usable endpoint on any node: it decides between REJECT and DROP.
+    `cluster` serves traffic that may leave the node, `local` traffic that must not (a policy is Local).
+    `anywhere`: some node has a usable endpoint. It decides between REJECT and DROP.
     """
 
     name: str  # "namespace/name:port", or "namespace/name" for a port without a name
@@ -59,7 +59,10 @@ class ServicePort:
     external_local: bool = False
     cluster: tuple[Endpoint, ...] = ()
     local: tuple[Endpoint, ...] = ()
-    anywhere: bool = False
+
+    @property
+    def anywhere(self) -> bool:
+        return bool(self.cluster)
 
 
 def service_ports(
@@ -120,7 +123,6 @@ def _service_port(
         external_local=spec.get("externalTrafficPolicy") == "Local",
         cluster=tuple(cluster),
         local=tuple(local),
-        anywhere=bool(cluster),
     )
 
 

@@ -19,6 +19,8 @@ from pyroute2.netlink.rtnl import RTMGRP_LINK  # type: ignore[import-untyped]  #
 from client import log
 from proxy.routes import Route
 
+__all__ = ["LABEL", "PROTOCOL", "Netlink", "NetlinkError", "bridge_ports", "set_hairpin", "watch_links"]
+
 PROTOCOL = 83  # "S"; not taken in /etc/iproute2/rt_protos
 LABEL = "lo:sampan"  # a label begins with its device's name
 
