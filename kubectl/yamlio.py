@@ -1,7 +1,7 @@
 """YAML in and out, as sigs.k8s.io/yaml reads and writes it.
 
-Reading: YAML 1.1 booleans, no timestamps and no sexagesimal numbers (they stay strings), a key given twice is
-an error. Writing: keys sorted, sequences not indented, strings that would read as something else in double
+Reading: YAML 1.1 booleans, no timestamps and no sexagesimal numbers (they stay strings), of a key given
+twice the last counts. Writing: keys sorted, sequences not indented, strings that would read as something else in double
 quotes, several lines as a literal block.
 """
 
@@ -32,19 +32,6 @@ class _Loader(_Base):
         for first, resolvers in _Base.yaml_implicit_resolvers.items()
     }
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f'key "{key}" already set in map', key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep=True)
-
 
 _INT = re.compile(r"^[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]*|[1-9][0-9_]*)$")
 _FLOAT = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$")
@@ -64,9 +51,13 @@ def _construct_float(loader: _Loader, node: yaml.ScalarNode) -> float | int:
     return int(value) if value.is_integer() else value  # JSON has one kind of number
 
 
+def _construct_text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    return str(node.value)
+
+
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
-_Loader.add_constructor("tag:yaml.org,2002:merge", _Base.construct_yaml_str)  # a value `<<` is text
+_Loader.add_constructor("tag:yaml.org,2002:merge", _construct_text)  # a value `<<` is text
 _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
 

@@ -60,7 +60,8 @@ def service(obj: Obj, slices: list[Obj], events: list[Obj] | None, now: datetime
 def _ingress(ingress: Obj) -> str:
     if not ingress.get("ip"):
         return str(ingress.get("hostname", ""))
-    return ingress["ip"] + (f" ({ingress['ipMode']})" if ingress.get("ipMode") else "")
+    mode = f" ({ingress['ipMode']})" if ingress.get("ipMode") else ""
+    return f"{ingress['ip']}{mode}"
 
 
 def _port(sheet: Sheet, port: Obj, slices: list[Obj]) -> None:

@@ -1,0 +1,307 @@
+"""One command's conversation with one apiserver: configuration, requests, discovery.
+
+`run` is how every verb that needs a server starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from api.meta import Obj
+from api.registry import Resource
+from client.connection import lines
+from client.http import PATCH_TYPES, ApiClient
+from client.kubeconfig import KubeconfigError, RestConfig, default_paths, from_document, load, read
+from kubectl.catalog import Catalog
+from kubectl.discovery import Discovery
+from kubectl.failures import CliError, Silent
+from kubectl.flags import GlobalFlags, duration
+
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_DEFAULT_SERVER = "http://localhost:8080"
+flags = GlobalFlags()
+"""The global flags of this process; set once by the command line before a verb runs."""
+
+
+def rest_config(given: GlobalFlags) -> RestConfig:
+    """Flags over kubeconfig over the pod's own service account over upstream's default address."""
+    try:
+        config = _load(given)
+    except KubeconfigError as error:
+        raise CliError(str(error)) from error
+    if given.server:
+        config.server = (given.server if "://" in given.server else f"http://{given.server}").rstrip("/")
+    for path, field in (
+        (given.certificate_authority, "ca_data"),
+        (given.client_certificate, "cert_data"),
+        (given.client_key, "key_data"),
+    ):
+        if path:
+            setattr(config, field, _bytes(path))
+    if given.token:
+        config.token, config.cert_data, config.key_data = given.token, None, None
+    if given.tls_server_name:
+        config.tls_server_name = given.tls_server_name
+    config.insecure = config.insecure or given.insecure_skip_tls_verify
+    return config
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise CliError(f"unable to read {path}: {error.strerror}") from error
+
+
+def _load(given: GlobalFlags) -> RestConfig:
+    paths = [Path(given.kubeconfig)] if given.kubeconfig else default_paths()
+    if given.kubeconfig or any(p.exists() for p in paths):
+        if not given.context and not _current_context(paths) and not given.kubeconfig:
+            return _fallback()
+        config = load(given.kubeconfig or None, given.context or None)
+        if given.cluster or given.user:
+            _override(config, paths, given)
+        return config
+    if given.context:
+        raise CliError(f'context "{given.context}" does not exist')
+    return _fallback()
+
+
+def _current_context(paths: list[Path]) -> str:
+    return next((c for c in (read(p).get("current-context") for p in paths) if c), "")
+
+
+def _override(config: RestConfig, paths: list[Path], given: GlobalFlags) -> None:
+    """--cluster and --user: take server or credentials from another entry of the same files."""
+    for path in paths:
+        document = read(path)
+        contexts = [c["context"] for c in document.get("contexts") or []]
+        for name, field in ((given.cluster, "cluster"), (given.user, "user")):
+            if not name or not any(e["name"] == name for e in document.get(f"{field}s") or []):
+                continue
+            base: dict[str, Any] = contexts[0] if contexts else {}
+            trial = {**document, "contexts": [{"name": "_", "context": {**base, field: name}}]}
+            from_other = from_document(trial, "_")
+            if field == "cluster":
+                config.server, config.ca_data = from_other.server, from_other.ca_data
+                config.insecure, config.tls_server_name = from_other.insecure, from_other.tls_server_name
+            else:
+                config.cert_data, config.key_data = from_other.cert_data, from_other.key_data
+                config.token = from_other.token
+
+
+def _fallback() -> RestConfig:
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
+    token = _SERVICE_ACCOUNT / "token"
+    if not host or not port or not token.is_file():
+        return RestConfig(server=_DEFAULT_SERVER)
+    namespace = _SERVICE_ACCOUNT / "namespace"
+    return RestConfig(
+        server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        ca_data=_bytes(str(_SERVICE_ACCOUNT / "ca.crt")),
+        token=token.read_text().strip(),
+        namespace=namespace.read_text().strip() if namespace.is_file() else "default",
+    )
+
+
+class Session:
+    def __init__(self, given: GlobalFlags, config: RestConfig) -> None:
+        self.config = config
+        self.flags = given
+        self.namespace = given.namespace or config.namespace
+        self.namespace_given = bool(given.namespace)
+        self.client = ApiClient(config, user_agent="kubectl/sampan")
+        self._discovery = Discovery(self.discover, config.server, given.cache_dir)
+        self._timeout = duration(given.request_timeout) or None
+        self._warned: set[str] = set()
+        self._catalog: Catalog | None = None
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.config.server).netloc
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: dict[str, Any] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> Obj:
+        """One request; the answer decoded. The server's warnings go to stderr, each once."""
+        headers = {"Accept": accept}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        content = None if body is None else orjson.dumps(body)
+        started = time.monotonic()
+        request = self.client.request(method, path, params=params, content=content, headers=headers)
+        try:
+            response = await asyncio.wait_for(request, self._timeout)
+        except TimeoutError as error:
+            raise CliError(
+                "Unable to connect to the server: net/http: request canceled (Client.Timeout exceeded "
+                "while awaiting headers)",
+                bare=True,
+            ) from error
+        if self.flags.verbosity >= 6:
+            spent = round((time.monotonic() - started) * 1000)
+            say(f"{method} {response.url} {response.status_code} in {spent} milliseconds")
+        for warning in response.headers.get_list("Warning"):
+            self._warn(warning)
+        answer: Obj = orjson.loads(response.content)
+        return answer
+
+    def _warn(self, header: str) -> None:
+        code, _, rest = header.partition(" ")
+        text = rest.partition(" ")[2].strip().removeprefix('"').removesuffix('"').replace('\\"', '"')
+        if code == "299" and text not in self._warned:
+            self._warned.add(text)
+            say(f"Warning: {text}")
+
+    async def get(self, res: Resource, name: str, namespace: str = "", subresource: str = "") -> Obj:
+        return await self.call("GET", res.path(namespace, name, subresource))
+
+    async def list(self, res: Resource, namespace: str = "", *, labels: str = "", fields: str = "") -> list[Obj]:
+        """Every item, page by page, each with its apiVersion and kind."""
+        items: list[Obj] = []
+        async for page in self.pages(res, namespace, labels=labels, fields=fields):
+            for item in page.get("items") or []:
+                items.append({"apiVersion": res.api_version, "kind": res.kind, **item})
+        return items
+
+    async def pages(
+        self,
+        res: Resource,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        accept: str = "application/json",
+        limit: int = 500,
+        extra: dict[str, Any] | None = None,
+    ) -> AsyncIterator[Obj]:
+        params: dict[str, Any] = {"limit": limit} if limit else {}
+        params |= {k: v for k, v in (("labelSelector", labels), ("fieldSelector", fields)) if v}
+        params |= extra or {}
+        while True:
+            page = await self.call("GET", res.path(namespace), params=params, accept=accept)
+            yield page
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return
+            params["continue"] = token
+
+    async def patch(
+        self,
+        res: Resource,
+        namespace: str,
+        name: str,
+        patch: Any,
+        kind: str,
+        *,
+        params: dict[str, Any] | None = None,
+        subresource: str = "",
+    ) -> Obj:
+        path = res.path(namespace, name, subresource)
+        return await self.call("PATCH", path, params=params, body=patch, content_type=PATCH_TYPES[kind])
+
+    @asynccontextmanager
+    async def events(
+        self,
+        res: Resource,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        resource_version: str = "",
+        accept: str = "application/json",
+        extra: dict[str, Any] | None = None,
+    ) -> AsyncIterator[AsyncIterator[tuple[str, Obj]]]:
+        """A watch: (type, object) until the server ends it."""
+        params: dict[str, Any] = {"watch": "true", **(extra or {})}
+        params |= {
+            k: v
+            for k, v in (
+                ("labelSelector", labels),
+                ("fieldSelector", fields),
+                ("resourceVersion", resource_version),
+            )
+            if v
+        }
+        if self.flags.verbosity >= 6:
+            say(f"GET {self.config.server}{res.path(namespace)} watch")
+        async with self.client.stream(
+            "GET", res.path(namespace), params=params, headers={"Accept": accept}
+        ) as response:
+
+            async def decoded() -> AsyncIterator[tuple[str, Obj]]:
+                async for line in lines(response):
+                    event = orjson.loads(line)
+                    yield event["type"], event["object"]
+
+            yield decoded()
+
+    async def discover(self, path: str, accept: str) -> Obj:
+        return await self.call("GET", path, accept=accept)
+
+    async def catalog(self) -> Catalog:
+        if self._catalog is None:
+            self._catalog = await self._discovery.catalog()
+        return self._catalog
+
+    async def refreshed(self) -> Catalog | None:
+        """A catalog fetched now, or None when the present one was: for a name that is not in it."""
+        if self._discovery.fresh:
+            return None
+        self._catalog = await self._discovery.refresh()
+        return self._catalog
+
+    async def resource(self, name: str) -> Resource:
+        """The resource people call `name`. CliError when the server has none."""
+        found = (await self.catalog()).find(name)
+        if found is None:
+            fresh = await self.refreshed()
+            found = fresh.find(name) if fresh else None
+        if found is None:
+            raise CliError(f'the server doesn\'t have a resource type "{name}"')
+        return found
+
+    async def resource_of(self, obj: Obj) -> Resource | None:
+        found = (await self.catalog()).of(obj)
+        if found is None:
+            fresh = await self.refreshed()
+            found = fresh.of(obj) if fresh else None
+        return found
+
+
+def say(text: str) -> None:
+    """A line on stderr."""
+    sys.stdout.flush()
+    print(text, file=sys.stderr, flush=True)
+
+
+def run(verb: Callable[[Session], Awaitable[int | None]]) -> None:
+    """Open a session, run `verb` in it and exit with its code."""
+
+    async def main() -> int | None:
+        session = Session(flags, rest_config(flags))
+        try:
+            return await verb(session)
+        finally:
+            await session.client.close()
+
+    code = asyncio.run(main())
+    if code:
+        raise Silent(code)
