@@ -144,7 +144,7 @@ class Cache:
         try:
             state = await self._read(max(1, latest - _HISTORY))
         except Compacted:
-            state = await self._read(latest)
+            state = await self._read(await self._etcd.oldest_revision(keys.REGISTRY))
         self._floor = state.revision
         for name, objects in state.objects.items():
             self.collection(name).fill(objects)

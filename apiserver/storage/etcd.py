@@ -7,6 +7,7 @@ one is used until it fails, then the next.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,8 +154,8 @@ class Etcd:
         channel = self._channel
         try:
             return await method()(request, timeout=deadline or self._deadline, metadata=_METADATA)
-        except grpc.aio.UsageError as error:  # the channel was closed under us, by failover or close()
-            raise ServiceUnavailable(f"etcd is not reachable: {error}") from error
+        except (grpc.aio.UsageError, asyncio.CancelledError) as error:
+            raise _unless_ours(error) from error
         except grpc.RpcError as error:
             translated = _translate(error)
             if isinstance(translated, ServiceUnavailable | Timeout):
@@ -205,6 +206,18 @@ class Etcd:
         """Forget history before `revision`. Compacted when somebody already did."""
         await self._call(lambda: self._compact, pb.CompactionRequest(revision=revision))
 
+    async def oldest_revision(self, prefix: str) -> int:
+        """The oldest revision that is not compacted; to be asked only when something is."""
+
+        async def ignore(_: int) -> None: ...
+
+        try:
+            async for _ in self.watch(prefix, 1, opened=ignore):
+                return 1
+        except Compacted as error:
+            return error.oldest
+        return 1
+
     async def watch(
         self, prefix: str, start: int, *, opened: Callable[[int], Awaitable[None]]
     ) -> AsyncIterator[list[KeyEvent]]:
@@ -231,13 +244,22 @@ class Etcd:
                     await opened(int(answer.header.revision))
                 if answer.events:
                     yield [_key_event(e) for e in answer.events]
-        except grpc.aio.UsageError as error:
-            raise ServiceUnavailable(f"etcd is not reachable: {error}") from error
+        except (grpc.aio.UsageError, asyncio.CancelledError) as error:
+            raise _unless_ours(error) from error
         except grpc.RpcError as error:
             await self._failover(channel)
             raise _translate(error) from error
         finally:
             call.cancel()
+
+
+def _unless_ours(error: BaseException) -> BaseException:
+    """A channel that is closed under a call, by failover or close(), cancels the call. That is no reason for the
+    task to end, unlike a cancellation of its own."""
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        return error
+    return ServiceUnavailable("etcd is not available: the connection was closed", {"retryAfterSeconds": 1})
 
 
 def _target(endpoint: str) -> tuple[str, bool]:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -57,6 +58,8 @@ class Process:
 
     def start(self, *, wait: bool = True) -> None:
         assert not self.alive, f"{self.name} is running already"
+        # The kernel's "die with your parent" means the thread that started it.
+        assert threading.current_thread() is threading.main_thread(), "processes are started in the main thread"
         program = shutil.which(self._argv[0])
         assert program, f"{self._argv[0]} is not installed: {self.name} cannot be started"
         with self.log.open("ab") as output:
