@@ -1,0 +1,123 @@
+"""A light HTTPS load generator: a fixed number of keep-alive connections, bounded requests, plain HTTP/1.1.
+
+It sends prebuilt bytes and reads status and body, nothing more, so that the server is what is measured. Only
+loopback is ever a target.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    requests: int
+    seconds: float
+    latencies: list[float]
+    bytes: int
+
+    @property
+    def per_second(self) -> float:
+        return self.requests / self.seconds
+
+    def percentile(self, share: float) -> float:
+        """Seconds."""
+        ordered = sorted(self.latencies)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def request(method: str, path: str, host: str, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Accept: application/json"]
+    lines += [f"{k}: {v}" for k, v in headers]
+    if body:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+class Connection:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    @classmethod
+    async def open(cls, port: int, context: ssl.SSLContext) -> Connection:
+        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=context, limit=1 << 22))
+
+    async def send(self, data: bytes) -> tuple[int, bytes]:
+        """(status code, body)."""
+        self._writer.write(data)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        code = int(head[9:12])
+        lower = head.lower()
+        if b"transfer-encoding: chunked" in lower:
+            return code, await self._chunks()
+        at = lower.find(b"content-length: ")
+        length = int(lower[at + 16 : lower.index(b"\r\n", at)]) if at >= 0 else 0
+        return code, await self._reader.readexactly(length)
+
+    async def lines(self, data: bytes) -> AsyncIterator[bytes]:
+        """The lines of a watch, until the server ends it."""
+        self._writer.write(data)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        if int(head[9:12]) != 200:
+            raise RuntimeError(f"the watch was answered {head[:200]!r}")
+        pending = b""
+        while size := int(await self._reader.readuntil(b"\r\n"), 16):
+            pending += (await self._reader.readexactly(size + 2))[:-2]
+            *complete, pending = pending.split(b"\n")
+            for line in complete:
+                yield line
+
+    async def _chunks(self) -> bytes:
+        parts = []
+        while True:
+            size = int(await self._reader.readuntil(b"\r\n"), 16)
+            parts.append((await self._reader.readexactly(size + 2))[:-2])
+            if size == 0:
+                return b"".join(parts)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+async def run(
+    port: int,
+    context: ssl.SSLContext,
+    make: Callable[[int], bytes],
+    *,
+    requests: int,
+    connections: int = 16,
+    expect: int = 200,
+) -> Result:
+    """Send `make(0)` … `make(requests - 1)` over `connections`; any other answer than `expect` is an error."""
+    opened = [await Connection.open(port, context) for _ in range(connections)]
+    numbers = iter(range(requests))
+    latencies: list[float] = []
+    size = 0
+
+    async def worker(connection: Connection) -> None:
+        nonlocal size
+        for number in numbers:
+            data = make(number)
+            started = time.perf_counter()
+            code, body = await connection.send(data)
+            latencies.append(time.perf_counter() - started)
+            size += len(body)
+            if code != expect:
+                raise RuntimeError(f"request {number} was answered {code}: {body[:300]!r}")
+
+    began = time.perf_counter()
+    await asyncio.gather(*(worker(c) for c in opened))
+    seconds = time.perf_counter() - began
+    for connection in opened:
+        connection.close()
+    return Result(requests, seconds, latencies, size)
+
+
+def client_context(ca: str, cert: str, key: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca)
+    context.load_cert_chain(cert, key)
+    return context
