@@ -83,15 +83,14 @@ def listeners(ports: set[int]) -> dict[int, str]:
             if fields[3] == _LISTEN and port in ports:
                 inodes[f"socket:[{fields[9]}]"] = port
     taken = dict.fromkeys(inodes.values(), "another process")
-    for directory in Path("/proc").glob("[0-9]*/fd") if inodes else ():
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*") if inodes else ():
         try:
-            links = [os.readlink(each) for each in directory.iterdir()]
-            for link in links:
-                if link in inodes:
-                    command = (directory.parent / "comm").read_text().strip()
-                    taken[inodes[link]] = f"{command} (pid {directory.parent.name})"
+            port = inodes.get(os.readlink(descriptor), 0)
+            if port:
+                process = descriptor.parent.parent
+                taken[port] = f"{(process / 'comm').read_text().strip()} (pid {process.name})"
         except (FileNotFoundError, PermissionError, ProcessLookupError):
-            continue
+            continue  # it ended, or closed that file, while we looked
     return taken
 
 

@@ -58,9 +58,9 @@ def read_pid_file(path: Path) -> Process | None:
     """The process it names if that is alive, else None."""
     try:
         pid, started, boot, *rest = path.read_text().split()
+        process = Process(int(pid), int(started), boot, rest[0] if rest else "")
     except (FileNotFoundError, ValueError):
         return None
-    process = Process(int(pid), int(started), boot, rest[0] if rest else "")
     return process if process.alive else None
 
 

@@ -43,9 +43,7 @@ def subject(path: Path) -> tuple[str, str]:
         ("nodes/worker/kubelet.crt", "system:node:worker", "system:nodes"),
     ],
 )
-def test_identities_are_the_upstream_ones(
-    tmp_path: Path, file: str, common_name: str, organization: str
-) -> None:
+def test_identities_are_the_upstream_ones(tmp_path: Path, file: str, common_name: str, organization: str) -> None:
     run(tmp_path)
     assert subject(tmp_path / file) == (common_name, organization)
 
@@ -80,8 +78,7 @@ def test_keys_are_for_root_alone(tmp_path: Path) -> None:
 def test_the_two_authorities_do_not_vouch_for_each_other(tmp_path: Path) -> None:
     run(tmp_path)
     ca, etcd = (
-        x509.load_pem_x509_certificate((tmp_path / "pki" / f"{name}.crt").read_bytes())
-        for name in ("ca", "etcd-ca")
+        x509.load_pem_x509_certificate((tmp_path / "pki" / f"{name}.crt").read_bytes()) for name in ("ca", "etcd-ca")
     )
     client = x509.load_pem_x509_certificate((tmp_path / "pki/apiserver-etcd-client.crt").read_bytes())
     client.verify_directly_issued_by(etcd)
