@@ -141,15 +141,15 @@ def _proportional(deployment: Obj, active: list[Obj]) -> Sizes:
     active = sorted(active, key=age_order, reverse=to_add > 0)
     active.sort(key=size, reverse=True)
     sizes: Sizes = {}
-    added = 0
+    left = to_add
     for rs in active:
-        share = _share(deployment, rs)
-        left = to_add - added
-        share = min(share, left) if to_add > 0 else max(share, left)
+        share = min(max(0, _share(deployment, rs)), left) if to_add > 0 else max(min(0, _share(deployment, rs)), left)
         sizes[meta.name(rs)] = size(rs) + share
-        added += share
-    first = meta.name(active[0])
-    sizes[first] = max(0, sizes[first] + to_add - added)
+        left -= share
+    for rs in active:  # rounding's remainder: the first takes it, as far as it can
+        before = sizes[meta.name(rs)]
+        sizes[meta.name(rs)] = max(0, before + left)
+        left -= sizes[meta.name(rs)] - before
     return {meta.name(rs): sizes[meta.name(rs)] for rs in active if sizes[meta.name(rs)] != size(rs)}
 
 
