@@ -1,0 +1,90 @@
+"""One etcd and one apiserver per session; a fresh namespace per test; several clients to judge by."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import kubernetes
+import pytest
+
+from client.http import ApiClient
+from tests.harness.apiserver import ApiServer
+from tests.harness.etcd import EtcdServer
+from tests.harness.pki import Pki
+from tests.harness.upstream import Kubectl
+
+
+@pytest.fixture(scope="session")
+def etcd_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    directory = tmp_path_factory.mktemp("etcd")
+    server = EtcdServer(directory, Pki(directory / "pki"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_apiserver(etcd_server: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    server = ApiServer(tmp_path_factory.mktemp("apiserver"), etcd_server)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def apiserver(shared_apiserver: ApiServer, etcd_server: EtcdServer) -> ApiServer:
+    """Running, whatever the test before did to it."""
+    if not etcd_server.alive:
+        etcd_server.start()
+    if not shared_apiserver.alive:
+        shared_apiserver.start()
+    return shared_apiserver
+
+
+@pytest.fixture(scope="session")
+def admin_kubeconfig(shared_apiserver: ApiServer) -> Path:
+    return shared_apiserver.kubeconfig(shared_apiserver.admin())
+
+
+@pytest.fixture
+def official(apiserver: ApiServer, admin_kubeconfig: Path) -> Iterator[kubernetes.client.ApiClient]:
+    """The official Python client, as administrator."""
+    client = kubernetes.config.new_client_from_config(str(admin_kubeconfig))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def core(official: kubernetes.client.ApiClient) -> kubernetes.client.CoreV1Api:
+    return kubernetes.client.CoreV1Api(official)
+
+
+@pytest.fixture
+async def ours(apiserver: ApiServer) -> AsyncIterator[ApiClient]:
+    """Our own client, as administrator."""
+    client = ApiClient(apiserver.admin())
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest, core: kubernetes.client.CoreV1Api) -> str:
+    """A namespace of the test's own, with its default service account. Nobody else's objects are in it."""
+    stem = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:40].rstrip("-")
+    name = f"{stem}-{time.monotonic_ns() % 10**9}"
+    core.create_namespace({"metadata": {"name": name}})
+    core.create_namespaced_service_account(name, {"metadata": {"name": "default"}})
+    return name
+
+
+@pytest.fixture
+def kubectl(apiserver: ApiServer, admin_kubeconfig: Path, namespace: str) -> Kubectl:
+    """The upstream kubectl, as administrator, in the test's namespace."""
+    return Kubectl(admin_kubeconfig, namespace)

@@ -1,0 +1,169 @@
+"""A cluster's network without its containers: two nodes, two pods on each, a client outside, a LAN between.
+
+    sptest-client (192.168.77.9) ──┐
+    sptest-n1 (192.168.77.11) ─────┼── bridge in sptest-lan (192.168.77.1, the apiserver)
+    sptest-n2 (192.168.77.12) ─────┘
+      └ sampan0 (10.244.N.1/24) ── sptest-pN2, sptest-pN3 (10.244.N.2, .3)
+
+The nodes' FORWARD policy is DROP, as dockerd leaves it. The proxies are the real daemons.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from api.builtin import NODES
+from tests.integration.proxy.fake_apiserver import FakeApiserver
+from tests.integration.proxy.netns import Server, inside, sh
+from tests.unit.proxy.build import node
+
+PODS = ("p12", "p13", "p22", "p23")
+
+
+def pod_ip(pod: str) -> str:
+    return f"10.244.{pod[1]}.{pod[2]}"
+
+
+def eventually(check: Callable[[], bool], seconds: float = 10) -> float:
+    """Seconds until `check` holds."""
+    began = time.monotonic()
+    while not check():
+        assert time.monotonic() - began < seconds, f"not within {seconds} s"
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+class Lan:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._make()
+        self.api = FakeApiserver(inside("sptest-lan", lambda: socket.create_server(("192.168.77.1", 8001))))
+        self.servers = {pod: Server(f"sptest-{pod}", pod) for pod in PODS}
+        self.outside = Server("sptest-client", "client")
+        self.proxies: dict[str, subprocess.Popen[bytes]] = {}
+        for number in ("1", "2"):
+            self.api.put(NODES, node(f"n{number}", f"10.244.{number}.0/24", f"192.168.77.1{number}"))
+        self.before = {name: self.state(name) for name in ("n1", "n2")}
+
+    def _make(self) -> None:
+        names = ["lan", "client", "n1", "n2", *PODS]
+        script = [f"ip netns add sptest-{name}; ip -n sptest-{name} link set lo up" for name in names]
+        script.append("ip -n sptest-lan link add br0 type bridge; ip -n sptest-lan link set br0 up")
+        script.append("ip -n sptest-lan addr add 192.168.77.1/24 dev br0")
+        for name, ip in (("client", 9), ("n1", 11), ("n2", 12)):
+            script.append(
+                f"ip -n sptest-lan link add v-{name} type veth peer name eth0 netns sptest-{name};"
+                f"ip -n sptest-lan link set v-{name} master br0 up;"
+                f"ip -n sptest-{name} addr add 192.168.77.{ip}/24 dev eth0; ip -n sptest-{name} link set eth0 up;"
+                f"ip -n sptest-{name} route add default via 192.168.77.1"
+            )
+        for number in ("1", "2"):
+            script.append(
+                f"ip -n sptest-n{number} link add sampan0 type bridge;"
+                f"ip -n sptest-n{number} addr add 10.244.{number}.1/24 dev sampan0;"
+                f"ip -n sptest-n{number} link set sampan0 up;"
+                f"nsenter --net=/run/netns/sptest-n{number} iptables -P FORWARD DROP;"
+                f"nsenter --net=/run/netns/sptest-n{number} iptables -t nat -A POSTROUTING -j RETURN;"
+                f"nsenter --net=/run/netns/sptest-n{number} sh -c 'echo 0 > /proc/sys/net/ipv4/ip_forward'"
+            )
+        for pod in PODS:
+            script.append(
+                f"ip -n sptest-n{pod[1]} link add v-{pod} type veth peer name eth0 netns sptest-{pod};"
+                f"ip -n sptest-n{pod[1]} link set v-{pod} master sampan0 up;"
+                f"ip -n sptest-{pod} addr add {pod_ip(pod)}/24 dev eth0; ip -n sptest-{pod} link set eth0 up;"
+                f"ip -n sptest-{pod} route add default via 10.244.{pod[1]}.1"
+            )
+        sh("\n".join(script))
+
+    # -- proxies ------------------------------------------------------------------------------------------
+
+    def _command(self, name: str, *more: str) -> list[str]:
+        kubeconfig = self.directory / "kubeconfig"
+        kubeconfig.write_text(
+            '{"clusters": [{"name": "c", "cluster": {"server": "http://192.168.77.1:8001"}}], "users": [],'
+            '"contexts": [{"name": "c", "context": {"cluster": "c"}}], "current-context": "c"}'
+        )
+        resolv = self.directory / "resolv.conf"
+        resolv.write_text("nameserver 192.168.77.9\n")
+        return [
+            "nsenter", f"--net=/run/netns/sptest-{name}", sys.executable, "-m", "proxy",
+            "--kubeconfig", str(kubeconfig), "--node-name", name, "--node-ip", f"192.168.77.1{name[1]}",
+            "--resolv-conf", str(resolv), "--state-dir", str(self.directory / name), "-v", "2", *more,
+        ]  # fmt: skip
+
+    def start_proxy(self, name: str) -> None:
+        log = (self.directory / f"{name}.log").open("ab")
+        self.proxies[name] = subprocess.Popen(self._command(name), stderr=log)
+        eventually(lambda: self.ready(name), 20)
+
+    def ready(self, name: str) -> bool:
+        def check() -> bool:
+            try:
+                with socket.create_connection(("127.0.0.1", 10256), timeout=1) as connection:
+                    connection.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+                    return b" 200 " in connection.recv(100)
+            except OSError:
+                return False
+
+        return inside(f"sptest-{name}", check)
+
+    def stop_proxy(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
+        process = self.proxies.pop(name)
+        process.send_signal(how)
+        process.wait(15)
+
+    def cleanup(self, name: str) -> None:
+        subprocess.run(self._command(name, "--cleanup"), check=True)
+
+    def state(self, name: str) -> str:
+        """Whatever the proxy could leave behind."""
+        return sh(
+            "iptables-save | grep -v '^#' | sed 's/ *\\[.*//'; ip -4 addr; ip route; "
+            "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/all/route_localnet",
+            f"sptest-{name}",
+        )
+
+    def close(self) -> None:
+        for process in self.proxies.values():
+            process.kill()
+            process.wait()
+        for server in (*self.servers.values(), self.outside):
+            server.close()
+        self.api.close()
+        remove()
+
+
+def remove() -> None:
+    for name in sh("ls /run/netns").split():
+        if name.startswith("sptest-"):
+            sh(f"ip netns del {name}")
+
+
+@pytest.fixture(scope="session")
+def bare_lan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lan]:
+    assert os.geteuid() == 0, "these tests make network namespaces: run them as root"
+    sh("mkdir -p /run/netns")
+    remove()
+    made = Lan(tmp_path_factory.mktemp("lan"))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def lan(bare_lan: Lan) -> Lan:
+    """With both proxies running."""
+    for name in ("n1", "n2"):
+        if name not in bare_lan.proxies:
+            bare_lan.start_proxy(name)
+    return bare_lan
