@@ -49,7 +49,7 @@ def _total(pod: Pod, snapshot: Snapshot, possible: Mask) -> np.ndarray[tuple[int
 
 
 def _pick(total: np.ndarray[tuple[int], np.dtype[np.float64]], possible: Mask, start: int) -> int:
-    total[~possible] = -1
+    np.putmask(total, ~possible, -1)
     best = np.flatnonzero(total == total.max())
     return int(best[np.searchsorted(best, start) % len(best)])
 

@@ -20,6 +20,7 @@ from scheduler.labels import LabelColumns, Mask
 from scheduler.pod import HostPort, Pod, Taint
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 _GROUPS = 256
 _MASKS = 1024
@@ -49,6 +50,8 @@ class Snapshot:
         self.allocatable: Ints = np.zeros((3, capacity), dtype=np.int64)
         self.used: Ints = np.zeros((3, capacity), dtype=np.int64)
         self.weight: Ints = np.zeros((2, capacity), dtype=np.int64)
+        self.room: Floats = np.zeros((2, capacity))  # (cpu, memory) allocatable less weight
+        self.share: Floats = np.zeros((2, capacity))  # what one unit of each is of the whole node
         self.max_pods: Ints = np.zeros(capacity, dtype=np.int64)
         self.pod_count: Ints = np.zeros(capacity, dtype=np.int64)
         self.taint_sets: list[tuple[Taint, ...]] = [()]
@@ -112,6 +115,7 @@ class Snapshot:
         self.taints[row] = 0
         self.unschedulable[row] = False
         self.allocatable[:, row] = 0
+        self._weigh(row)
         self._free.append(row)
         self._masks.clear()
         self._groups.clear()
@@ -130,7 +134,7 @@ class Snapshot:
         self.names += [""] * more
         for array in ("alive", "unschedulable", "max_pods", "pod_count", "taints"):
             setattr(self, array, np.pad(getattr(self, array), (0, more)))
-        for array in ("allocatable", "used", "weight"):
+        for array in ("allocatable", "used", "weight", "room", "share"):
             setattr(self, array, np.pad(getattr(self, array), ((0, 0), (0, more))))
         self.labels.grow(before + more)
         self._free = list(range(before + more - 1, before - 1, -1))
@@ -151,7 +155,14 @@ class Snapshot:
             return False
         self.allocatable[:, row] = amounts
         self.max_pods[row] = max_pods
+        self._weigh(row)
         return True
+
+    def _weigh(self, row: int) -> None:
+        for at in (0, 1):
+            whole = int(self.allocatable[at, row])
+            self.room[at, row] = whole - int(self.weight[at, row])
+            self.share[at, row] = 1.0 / whole if whole else 0.0
 
     def _resource(self, name: str) -> int:
         if name not in self.resources:
@@ -224,6 +235,8 @@ class Snapshot:
             self.used[at, row] += sign * amount
         self.weight[0, row] += sign * pod.weight[0]
         self.weight[1, row] += sign * pod.weight[1]
+        self.room[0, row] -= sign * pod.weight[0]
+        self.room[1, row] -= sign * pod.weight[1]
         self.pod_count[row] += sign
         for port in pod.ports:
             self._count_port(port, row, sign)

@@ -14,8 +14,10 @@ def score(pod: Pod, snapshot: Snapshot, possible: Mask) -> Scores | None:
     cpu, memory = pod.requests.get("cpu", 0), pod.requests.get("memory", 0)
     if not cpu and not memory:
         return None
-    wanted = np.array([[cpu], [memory]], dtype=np.int64)
-    allocatable = np.maximum(snapshot.allocatable[:2], 1)
-    shares = np.minimum((snapshot.used[:2] + wanted) / allocatable, 1.0)
-    balanced: Scores = np.floor((1.0 - np.abs(shares[0] - shares[1]) / 2) * 100.0)
-    return balanced
+    shares = (snapshot.used[:2] + np.array([[cpu], [memory]])) * snapshot.share
+    np.minimum(shares, 1.0, out=shares)
+    apart: Scores = shares[0] - shares[1]
+    np.abs(apart, out=apart)
+    apart *= -50.0
+    apart += 100.0
+    return np.floor(apart, out=apart)

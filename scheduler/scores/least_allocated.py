@@ -9,11 +9,16 @@ from scheduler.pod import Pod
 from scheduler.scores.normal import Scores
 from scheduler.snapshot import Snapshot
 
+_EXACT = 1e-9  # what is a whole number must not fall below it by rounding
+
 
 def score(pod: Pod, snapshot: Snapshot, possible: Mask) -> Scores | None:
-    allocatable = snapshot.allocatable[:2]
-    wanted = np.array([[pod.weight[0]], [pod.weight[1]]], dtype=np.int64)
-    left = allocatable - snapshot.weight - wanted
-    shares = np.floor(np.maximum(left, 0) * 100.0 / np.maximum(allocatable, 1))
-    mean: Scores = np.floor((shares[0] + shares[1]) / 2)
-    return mean
+    left = snapshot.room - np.array([[pod.weight[0]], [pod.weight[1]]], dtype=np.float64)
+    np.maximum(left, 0, out=left)
+    left *= snapshot.share
+    left *= 100.0
+    left += _EXACT
+    np.floor(left, out=left)
+    mean: Scores = left[0] + left[1]
+    mean *= 0.5
+    return np.floor(mean, out=mean)

@@ -15,6 +15,7 @@ from scheduler.scores.normal import Scores
 from scheduler.snapshot import ZONE, Snapshot
 
 _HOST_SKEW, _ZONE_SKEW = 3, 5
+_EXACT = 1e-9  # what is a whole number must not fall below it by rounding
 
 
 def score(pod: Pod, snapshot: Snapshot, possible: Mask) -> Scores | None:
@@ -22,14 +23,16 @@ def score(pod: Pod, snapshot: Snapshot, possible: Mask) -> Scores | None:
     if group is None:
         return None
     counts = snapshot.group(group)
-    crowd = counts * math.log(int(possible.sum()) + 2) + (_HOST_SKEW - 1)
+    crowd = counts * math.log(np.count_nonzero(possible) + 2) + (_HOST_SKEW - 1)
     zones = snapshot.labels.column(ZONE)
     if zones.any():
-        per_zone = np.bincount(zones, weights=np.where(snapshot.alive, counts, 0))
+        per_zone = np.bincount(zones, weights=counts)
         known = int((np.bincount(zones[possible]) > 0)[1:].sum())
         in_zone = per_zone[zones] * math.log(known + 2) + (_ZONE_SKEW - 1)
         crowd = crowd + np.where(zones > 0, in_zone, 0)
-    crowd = np.round(crowd)
-    low, high = crowd[possible].min(), crowd[possible].max()
-    spread: Scores = np.floor(100.0 * (high + low - crowd) / high) if high > 0 else np.full(len(crowd), 100.0)
-    return spread
+    spread: Scores = np.rint(crowd)
+    seen = spread[possible]
+    low, high = float(seen.min()), float(seen.max())  # never 0: the skews are in it
+    spread *= -100.0 / high
+    spread += 100.0 * (high + low) / high + _EXACT
+    return np.floor(spread, out=spread)

@@ -20,20 +20,19 @@ def node(
     taints: tuple[str, ...] = (),
     unschedulable: bool = False,
     images: dict[str, int] | None = None,
-    **extra: str,
+    extra: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """`taints` as `key=value:Effect`; `extra` are further resources, `_` standing for `/`."""
+    """`taints` as `key=value:Effect`; `extra` are further resources."""
     spec: dict[str, Any] = {"taints": [_taint(t) for t in taints]}
     if unschedulable:
         spec["unschedulable"] = True
-    resources = {k.replace("_", "/"): v for k, v in extra.items()}
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **(labels or {})}},
         "spec": spec,
         "status": {
-            "allocatable": {"cpu": cpu, "memory": memory, "pods": str(max_pods), **resources},
+            "allocatable": {"cpu": cpu, "memory": memory, "pods": str(max_pods), **(extra or {})},
             "images": [{"names": [n], "sizeBytes": size} for n, size in (images or {}).items()],
         },
     }

@@ -145,7 +145,7 @@ def test_a_taken_host_port_says_so() -> None:
             id="by name",
         ),
         pytest.param(
-            [node("a"), node("b", example_com="0", **{"example.com_gpu": "2"})],
+            [node("a"), node("b", extra={"example.com/gpu": "2"})],
             {"containers": [{"name": "c", "resources": {"requests": {"example.com/gpu": "1"}}}]},
             "b",
             id="extended resource",

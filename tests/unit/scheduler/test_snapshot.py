@@ -89,6 +89,7 @@ def test_any_history_equals_a_fresh_count(steps: list[tuple[str, str, str]]) -> 
         assert snapshot.group(GROUP)[mine] == fresh.group(GROUP)[theirs]
         assert snapshot.labels.get(mine) == fresh.labels.get(theirs)
     assert (snapshot.used[:, ~snapshot.alive] == 0).all()
+    assert np.array_equal(snapshot.room, snapshot.allocatable[:2] - snapshot.weight)
 
 
 def _pod(name: str) -> Any:
