@@ -1,0 +1,102 @@
+"""The kubelet put together: what each part is given, and what runs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import platform
+import socket
+from pathlib import Path
+
+from api.builtin import NODES, PODS, SERVICES
+from client.daemon import Daemon
+from client.events import EventRecorder
+from client.informer import Informer
+from kubelet.docker_runtime import DockerRuntime
+from kubelet.hooks import Hooks
+from kubelet.images import Images
+from kubelet.lookup import Lookup
+from kubelet.node import NodeAgent
+from kubelet.pleg import Observer
+from kubelet.pods import Pods
+from kubelet.runner import Facts, Runner
+from kubelet.server import Server
+from kubelet.status_manager import StatusManager
+from kubelet.volumes.manager import Volumes
+from kubelet.workers import Shared
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--node-name", default=platform.node(), help="the Node's name (default: the host's)")
+    parser.add_argument("--node-ip", default="", help="address other nodes reach this one at")
+    parser.add_argument("--docker-host", default="unix:///var/run/docker.sock", metavar="URL")
+    parser.add_argument("--root-dir", default="", metavar="DIR", help="where volumes and pod files are kept")
+    parser.add_argument("--cluster-name", default="sampan", help="label value of this cluster's containers")
+    parser.add_argument("--tls-cert-file", required=True, metavar="FILE")
+    parser.add_argument("--tls-private-key-file", required=True, metavar="FILE")
+    parser.add_argument("--client-ca-file", required=True, metavar="FILE")
+    parser.add_argument("--port", type=int, default=10250, help="HTTPS port (default %(default)s)")
+    parser.add_argument("--cluster-dns", default="10.96.0.10", metavar="IP")
+    parser.add_argument("--cluster-domain", default="cluster.local")
+    parser.add_argument("--node-labels", default="", metavar="KEY=VALUE,…", help="labels of the Node")
+
+
+def parse_labels(text: str) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
+
+
+def own_address(server: str) -> str:
+    """The address this machine would use towards the apiserver."""
+    host = server.split("//")[-1].split("/")[0].rsplit(":", 1)[0].strip("[]")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, 1))
+        return str(probe.getsockname()[0])
+
+
+async def serve(daemon: Daemon) -> None:
+    """Until cancelled. Pods that run go on running."""
+    args, client, clock = daemon.args, daemon.client, daemon.clock
+    root = Path(args.root_dir or f"/var/lib/sampan/nodes/{args.node_name}/kubelet")
+    await asyncio.to_thread(root.mkdir, 0o750, True, True)
+    facts = Facts(
+        args.node_name, args.node_ip or own_address(daemon.config.server), args.cluster_dns, args.cluster_domain
+    )
+    runtime = DockerRuntime(args.docker_host, args.cluster_name, args.node_name)
+    recorder = EventRecorder(client, "kubelet", host=args.node_name, clock=clock)
+    pod_informer = Informer(client, PODS, fields=f"spec.nodeName={args.node_name}", clock=clock)
+    node_informer = Informer(client, NODES, fields=f"metadata.name={args.node_name}", clock=clock)
+    services = Informer(client, SERVICES, clock=clock)
+    lookup = Lookup(client, clock)
+    volumes = Volumes(root, lookup)
+    volumes.host_ip = facts.host_ip
+    hooks = Hooks(runtime, facts.host_ip)
+    observer = Observer(runtime, clock)
+    pods = Pods(pod_informer, observer, volumes, clock)
+    observer.on_change(pods.container_changed)
+    runner = Runner(
+        runtime, observer, Images(runtime, clock), volumes, lookup, hooks, services.store.list, recorder,
+        facts, clock,
+    )  # fmt: skip
+    node = NodeAgent(
+        client, runtime, node_informer, facts, volumes, recorder, clock,
+        root=root, port=args.port, labels=parse_labels(args.node_labels),
+    )  # fmt: skip
+    manager = StatusManager(client, pods.stored, clock)
+    pods.use(
+        Shared(
+            client, observer, runner, hooks, volumes, manager, recorder, clock,
+            lambda: node.network_ready and services.synced,
+        )
+    )  # fmt: skip
+    server = Server(runtime, observer, pods, clock)
+    daemon.ready_when("node", lambda: node.ready)
+    daemon.ready_when("pods", lambda: pod_informer.synced)
+    await server.start(facts.host_ip, args.port, args.tls_cert_file, args.tls_private_key_file, args.client_ca_file)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for part in (recorder, pod_informer, services, observer, node, pods):
+                group.create_task(part.run())
+    finally:
+        await server.stop()
+        await hooks.close()
+        runtime.close()

@@ -1,0 +1,79 @@
+"""Objects a pod refers to, fetched when they are needed. Askers at the same moment share one request; an answer
+is used for a second, so that starting many pods of one Deployment does not fetch one config map many times."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from api.builtin import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
+from api.errors import NotFound
+from api.meta import Obj, parse_time
+from api.registry import Resource
+from client.clock import Clock
+from client.http import ApiClient
+
+_FRESH_SECONDS = 1.0
+_MOST = 1000
+_TOKEN_SECONDS = 3607
+
+
+class Lookup:
+    def __init__(self, client: ApiClient, clock: Clock) -> None:
+        self._client, self._clock = client, clock
+        self._answers: dict[tuple[str, str, str], tuple[float, asyncio.Future[Obj | None]]] = {}
+        self._tokens: dict[tuple[str, str, str, int], Obj] = {}
+
+    async def config_map(self, namespace: str, name: str) -> Obj | None:
+        """None when there is none. Other failures are raised as api.errors."""
+        return await self._get(CONFIG_MAPS, namespace, name)
+
+    async def secret(self, namespace: str, name: str) -> Obj | None:
+        return await self._get(SECRETS, namespace, name)
+
+    async def _get(self, res: Resource, namespace: str, name: str) -> Obj | None:
+        key, now = (res.plural, namespace, name), self._clock.monotonic()
+        known = self._answers.get(key)
+        if known is None or now - known[0] > _FRESH_SECONDS or (known[1].done() and known[1].exception()):
+            if len(self._answers) > _MOST:
+                self._answers.clear()
+            known = (now, asyncio.ensure_future(self._fetch(res, namespace, name)))
+            self._answers[key] = known
+        return await asyncio.shield(known[1])
+
+    async def _fetch(self, res: Resource, namespace: str, name: str) -> Obj | None:
+        try:
+            return await self._client.get(res, name, namespace)
+        except NotFound:
+            return None
+
+    async def token(self, pod: Obj, audience: str, seconds: int) -> str:
+        """A token of the pod's service account, bound to the pod; renewed when a fifth of its life is left."""
+        meta = pod["metadata"]
+        account = pod["spec"].get("serviceAccountName") or "default"
+        key = (meta["uid"], account, audience, seconds)
+        known = self._tokens.get(key)
+        if known is not None:
+            ends = parse_time(known["expirationTimestamp"])
+            if self._clock.now() < ends - timedelta(seconds=seconds / 5):
+                return str(known["token"])
+        reference = {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]}
+        request: Obj = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "metadata": {},
+            "spec": {
+                "audiences": [audience] if audience else [],
+                "expirationSeconds": seconds or _TOKEN_SECONDS,
+                "boundObjectRef": reference,
+            },
+        }
+        made = await self._client.create(
+            SERVICE_ACCOUNTS, request, namespace=meta["namespace"], name=account, subresource="token"
+        )
+        self._tokens[key] = made["status"]
+        return str(made["status"]["token"])
+
+    def forget_pod(self, uid: str) -> None:
+        for key in [k for k in self._tokens if k[0] == uid]:
+            del self._tokens[key]

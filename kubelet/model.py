@@ -1,0 +1,197 @@
+"""What the kubelet knows of a pod on its node: containers as Docker reports them, and how they relate.
+
+Plain values. Nothing here talks to anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from api.meta import Obj
+
+SANDBOX = "POD"
+"""The container name of a sandbox, as dockershim called it. No pod container can have it: it is upper case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container on this node that bears our labels, a sandbox included."""
+
+    id: str
+    pod_uid: str
+    pod_name: str
+    pod_namespace: str
+    name: str
+    attempt: int
+    state: str
+    """created, running or exited. A container Docker could not start is exited with `start_failed`."""
+    sandbox_id: str = ""
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    exit_code: int = 0
+    oom_killed: bool = False
+    start_failed: bool = False
+    error: str = ""
+    image: str = ""
+    image_id: str = ""
+    grace: int = 30
+    """The pod's termination grace when the container was made: all we know of an orphan."""
+    ips: tuple[str, ...] = ()
+    """A sandbox's addresses on the pod network."""
+    host_network: bool = False
+    termination_log: str = ""
+    """Where the file behind terminationMessagePath lies on the node."""
+    spec_hash: str = ""
+    stop_signal: str = "SIGTERM"
+    tty: bool = False
+    open_stdin: bool = False
+    message: str = ""
+    """The termination message, read when the container exited."""
+
+    @property
+    def is_sandbox(self) -> bool:
+        return self.name == SANDBOX
+
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
+    @property
+    def exited(self) -> bool:
+        return self.state == "exited"
+
+    @property
+    def pod_key(self) -> str:
+        return f"{self.pod_namespace}/{self.pod_name}"
+
+
+@dataclass(slots=True)
+class PodContainers:
+    """Everything on the node that belongs to one pod, newest attempt first."""
+
+    sandboxes: list[Container] = field(default_factory=list)
+    containers: dict[str, list[Container]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, everything: Iterable[Container]) -> PodContainers:
+        pod = cls()
+        for container in everything:
+            if container.is_sandbox:
+                pod.sandboxes.append(container)
+            else:
+                pod.containers.setdefault(container.name, []).append(container)
+        for group in (pod.sandboxes, *pod.containers.values()):
+            group.sort(key=lambda c: c.attempt, reverse=True)
+        return pod
+
+    @property
+    def sandbox(self) -> Container | None:
+        """The newest sandbox, alive or not."""
+        return self.sandboxes[0] if self.sandboxes else None
+
+    @property
+    def live_sandbox(self) -> Container | None:
+        sandbox = self.sandbox
+        return sandbox if sandbox is not None and sandbox.running else None
+
+    def latest(self, name: str) -> Container | None:
+        found = self.containers.get(name)
+        return found[0] if found else None
+
+    def previous(self, name: str) -> Container | None:
+        found = self.containers.get(name)
+        return found[1] if found and len(found) > 1 else None
+
+    def all(self) -> list[Container]:
+        return [c for group in self.containers.values() for c in group]
+
+    def everything(self) -> list[Container]:
+        return [*self.all(), *self.sandboxes]
+
+    def running(self) -> list[Container]:
+        return [c for c in self.all() if c.running]
+
+
+@dataclass(frozen=True, slots=True)
+class BackOff:
+    """The crash-loop memory of one container: the delay its next crash must wait, and since when it counts."""
+
+    delay: float
+    updated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the last try to make or start a container failed: what status shows as its waiting state.
+
+    `attempt` is the attempt that failed. The next try is due at `retry_at`.
+    """
+
+    reason: str
+    message: str
+    attempt: int
+    retry_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What the probes last said of one running container (of one id: a new container starts afresh)."""
+
+    container_id: str
+    ready: bool = True
+    started: bool = True
+    failed: str = ""
+    """Set when liveness or startup failed for good: the probe's kind, and the container is to be killed."""
+    grace: int | None = None
+    """The probe's own terminationGracePeriodSeconds."""
+    hook_running: bool = False
+    """The postStart hook has not returned yet."""
+
+
+def spec_containers(pod: Mapping[str, Any]) -> list[Obj]:
+    return pod["spec"].get("containers") or []
+
+
+def spec_init_containers(pod: Mapping[str, Any]) -> list[Obj]:
+    return pod["spec"].get("initContainers") or []
+
+
+def is_sidecar(container: Mapping[str, Any]) -> bool:
+    """A restartable init container (KEP-753)."""
+    return container.get("restartPolicy") == "Always"
+
+
+def find_container(pod: Mapping[str, Any], name: str) -> Obj | None:
+    return next((c for c in [*spec_init_containers(pod), *spec_containers(pod)] if c["name"] == name), None)
+
+
+def restart_policy(pod: Mapping[str, Any]) -> str:
+    return str(pod["spec"].get("restartPolicy") or "Always")
+
+
+def spec_hash(container: Mapping[str, Any]) -> str:
+    """Names what may change under a running container and asks for a new one: its image."""
+    return sha256(f"{container['name']}|{container.get('image', '')}".encode()).hexdigest()[:16]
+
+
+def field_path(pod: Mapping[str, Any], name: str) -> str:
+    """What events about a container name as their involvedObject.fieldPath."""
+    init = any(c["name"] == name for c in spec_init_containers(pod))
+    return f"spec.{'initContainers' if init else 'containers'}{{{name}}}"
+
+
+def is_terminal(pod: Mapping[str, Any]) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def grace_period(pod: Mapping[str, Any]) -> int:
+    """Seconds: the deletion's own grace when the pod is being deleted, else the spec's."""
+    grace = pod["metadata"].get("deletionGracePeriodSeconds")
+    if grace is None:
+        grace = pod["spec"].get("terminationGracePeriodSeconds")
+    return 30 if grace is None else int(grace)

@@ -1,0 +1,189 @@
+"""What runs on the node, kept current: Docker events say what changed, a relist makes up for lost ones.
+
+The observer holds the last known state of each of our containers and tells a listener which pod changed. One
+container is inspected once per change, never polled. (Upstream's name: pod lifecycle event generator.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from client import log
+from client.clock import Clock
+from kubelet.docker_runtime import DockerRuntime, Missing, RuntimeFailure, Unreachable
+from kubelet.model import Container, PodContainers
+
+_log = log.get("pleg")
+RELIST_SECONDS = 60.0
+_RECONNECT_SECONDS = 1.0
+_MESSAGE_BYTES = 4096
+
+
+class Observer:
+    def __init__(self, runtime: DockerRuntime, clock: Clock) -> None:
+        self._runtime, self._clock = runtime, clock
+        self._changed: Callable[[str], None] = lambda _: None
+        self._containers: dict[str, Container] = {}
+        self._by_pod: dict[str, set[str]] = {}
+        self._busy: set[str] = set()
+        self._exits: dict[str, asyncio.Event] = {}
+        self.connected = False
+        self._listed = asyncio.Event()
+
+    def on_change(self, changed: Callable[[str], None]) -> None:
+        """`changed(pod uid)` is called after the state it speaks of is in place. It must not block."""
+        self._changed = changed
+
+    async def wait_listed(self) -> None:
+        await self._listed.wait()
+
+    def of_pod(self, uid: str) -> PodContainers:
+        return PodContainers.of(self._containers[i] for i in self._by_pod.get(uid, ()))
+
+    def pods(self) -> list[str]:
+        return [uid for uid, ids in self._by_pod.items() if ids]
+
+    def get(self, container_id: str) -> Container | None:
+        return self._containers.get(container_id)
+
+    @contextlib.contextmanager
+    def own_work(self, container_id: str) -> Iterator[None]:
+        """While we start a container ourselves, its events tell us nothing new."""
+        self._busy.add(container_id)
+        try:
+            yield
+        finally:
+            self._busy.discard(container_id)
+
+    async def refresh(self, container_id: str) -> Container | None:
+        """Look at one container now. None when it is gone."""
+        try:
+            found = await self._runtime.inspect(container_id)
+        except Missing:
+            self.forget(container_id)
+            return None
+        before = self._containers.get(container_id)
+        if found.exited and (before is None or not before.exited):
+            found = replace(found, message=await asyncio.to_thread(_read_message, found.termination_log))
+        elif before is not None and before.exited:
+            found = replace(found, message=before.message)
+        self._put(found)
+        return found
+
+    def forget(self, container_id: str) -> None:
+        gone = self._containers.pop(container_id, None)
+        if gone is None:
+            return
+        ids = self._by_pod.get(gone.pod_uid, set())
+        ids.discard(container_id)
+        if not ids:
+            self._by_pod.pop(gone.pod_uid, None)
+        self._signal_exit(container_id)
+        self._changed(gone.pod_uid)
+
+    async def wait_exited(self, container_id: str, seconds: float) -> bool:
+        """True when it stops running within that time."""
+        current = self._containers.get(container_id)
+        if current is None or not current.running:
+            return True
+        event = self._exits.setdefault(container_id, asyncio.Event())
+        try:
+            await asyncio.wait_for(event.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._relist_forever())
+            group.create_task(self._follow_forever())
+
+    async def _follow_forever(self) -> None:
+        await self._listed.wait()
+        since = self._clock.now().timestamp() - 5
+        while True:
+            try:
+                async for event in self._runtime.events(since):
+                    self.connected = True
+                    since = self._clock.now().timestamp()
+                    await self._heard(event.action, event.container_id)
+            except RuntimeFailure as error:
+                _log.warning("events lost", why=str(error))
+            self.connected = False
+            await self._clock.sleep(_RECONNECT_SECONDS)
+            await self._relist_quietly()
+
+    async def _heard(self, action: str, container_id: str) -> None:
+        if container_id in self._busy and action == "start":
+            return
+        if action == "destroy":
+            self.forget(container_id)
+            return
+        known = self._containers.get(container_id)
+        if known is not None and known.running == (action == "start") and known.state != "created":
+            return
+        try:
+            await self.refresh(container_id)
+        except RuntimeFailure as error:
+            _log.warning("cannot look at a container", container=container_id, why=str(error))
+
+    async def _relist_forever(self) -> None:
+        while True:
+            listed = await self._relist_quietly()
+            await self._clock.sleep(RELIST_SECONDS if listed else _RECONNECT_SECONDS)
+
+    async def _relist_quietly(self) -> bool:
+        try:
+            await self.relist()
+        except RuntimeFailure as error:
+            _log.warning("cannot list containers", why=str(error))
+            return False
+        return True
+
+    async def relist(self) -> None:
+        """Compare with the daemon's own list; look only at what differs."""
+        known = dict(self._containers)
+        listed = await self._runtime.containers()
+        for container_id in known.keys() - listed.keys():
+            if container_id not in self._busy:
+                self.forget(container_id)
+        for container_id, state in listed.items():
+            before = self._containers.get(container_id)
+            failed = before is not None and before.start_failed and state == "created"
+            if (before is None or before.state != state) and not failed and container_id not in self._busy:
+                try:
+                    await self.refresh(container_id)
+                except Unreachable:
+                    raise
+                except RuntimeFailure as error:
+                    _log.warning("cannot look at a container", container=container_id, why=str(error))
+        self._listed.set()
+
+    def _put(self, container: Container) -> None:
+        if self._containers.get(container.id) == container:
+            return
+        self._containers[container.id] = container
+        self._by_pod.setdefault(container.pod_uid, set()).add(container.id)
+        if not container.running:
+            self._signal_exit(container.id)
+        self._changed(container.pod_uid)
+
+    def _signal_exit(self, container_id: str) -> None:
+        event = self._exits.pop(container_id, None)
+        if event is not None:
+            event.set()
+
+
+def _read_message(path: str) -> str:
+    if not path:
+        return ""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(_MESSAGE_BYTES).decode(errors="replace")
+    except OSError:
+        return ""

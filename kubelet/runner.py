@@ -1,0 +1,326 @@
+"""Carrying out what sync.py decides: sandboxes and containers made, started, stopped and removed.
+
+Each step may be interrupted anywhere, by a crash of ours or of Docker: what it leaves behind is found by the
+next look at the node and put right by the next decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from api.errors import ApiError
+from api.meta import Obj
+from client import log
+from client.clock import Clock
+from client.events import EventRecorder
+from kubelet import container_config, environment, names
+from kubelet.container_config import Mount, Surroundings, container_name
+from kubelet.docker_runtime import DockerRuntime, Image, Refused, RuntimeFailure, Unreachable
+from kubelet.environment import ConfigError, Sources
+from kubelet.hooks import HookFailure, Hooks
+from kubelet.images import ImageFailure, Images, pull_policy
+from kubelet.lookup import Lookup
+from kubelet.model import SANDBOX, Container, Failure, field_path, find_container
+from kubelet.pleg import Observer
+from kubelet.sandbox_image import IMAGE, archive
+from kubelet.volumes.base import VolumeError
+from kubelet.volumes.manager import Volumes
+
+_log = log.get("runner")
+_CONFIG_RETRY = 5.0
+_CREATE_RETRY = 10.0
+_LEAST_GRACE = 2
+_KILL_SECONDS = 30.0
+
+
+class TryFailed(Exception):
+    """A container or sandbox was not made. `failure` is what status shows meanwhile."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+@dataclass(slots=True)
+class Facts:
+    """What is the same for every pod of this node."""
+
+    node_name: str
+    host_ip: str
+    cluster_dns: str
+    cluster_domain: str
+    memory: int = 0
+    allocatable: Mapping[str, str] = field(default_factory=dict)
+    lower_oom_score: bool = True
+
+
+class Runner:
+    def __init__(
+        self,
+        runtime: DockerRuntime,
+        observer: Observer,
+        images: Images,
+        volumes: Volumes,
+        lookup: Lookup,
+        hooks: Hooks,
+        services: Callable[[], Iterable[Obj]],
+        recorder: EventRecorder,
+        facts: Facts,
+        clock: Clock,
+    ) -> None:
+        self.facts = facts
+        self._runtime, self._observer, self._images, self._volumes = runtime, observer, images, volumes
+        self._lookup, self._hooks, self._services, self._recorder = lookup, hooks, services, recorder
+        self._clock = clock
+        self._sandbox_image_checked = False
+
+    # Sandboxes.
+
+    async def make_sandbox(self, pod: Obj, attempt: int) -> None:
+        """TryFailed when a volume cannot be had or Docker refuses."""
+        try:
+            await self._volumes.set_up(pod)
+        except VolumeError as error:
+            self._recorder.event(pod, "Warning", "FailedMount", str(error))
+            raise self._failed("ContainerCreating", str(error), attempt, _CONFIG_RETRY) from error
+        try:
+            await self._ensure_sandbox_image()
+            sandbox_id = await self._create_and_start(
+                container_name(SANDBOX, pod, attempt),
+                lambda: container_config.sandbox(pod, attempt, self._surroundings(IMAGE)),
+            )
+            sandbox = await self._observer.refresh(sandbox_id)
+        except Unreachable:
+            raise
+        except RuntimeFailure as error:
+            self._sandbox_image_checked = False
+            text = f"Failed to create pod sandbox: {error}"
+            self._recorder.event(pod, "Warning", "FailedCreatePodSandBox", text)
+            raise self._failed("ContainerCreating", text, attempt, _CREATE_RETRY) from error
+        if sandbox is not None:
+            await asyncio.to_thread(self._write_names, pod, sandbox.ips)
+
+    async def _ensure_sandbox_image(self) -> None:
+        if self._sandbox_image_checked:
+            return
+        if await self._runtime.image(IMAGE) is None:
+            changes = ['ENTRYPOINT ["/pause"]']
+            await self._runtime.import_image(archive(os.uname().machine), IMAGE, changes)
+        self._sandbox_image_checked = True
+
+    def _write_names(self, pod: Obj, ips: tuple[str, ...]) -> None:
+        directory = self._volumes.pod_directory(pod["metadata"]["uid"])
+        directory.mkdir(parents=True, exist_ok=True)
+        own = pod["spec"].get("hostNetwork")
+        machine = _read(Path("/etc/hosts")) if own else ""
+        hosts = names.hosts_file(pod, ips, self.facts.cluster_domain, machine)
+        (directory / "etc-hosts").write_text(hosts)
+        resolver = names.pod_resolver(pod, host_resolver(), self.facts.cluster_dns, self.facts.cluster_domain)
+        (directory / "resolv.conf").write_text(resolver.text())
+
+    # Containers.
+
+    async def start_container(
+        self, pod: Obj, name: str, attempt: int, sandbox: Container, wake: Callable[[], None]
+    ) -> str:
+        """The new container's id. TryFailed or images.Pulling when it is not running afterwards."""
+        spec = find_container(pod, name)
+        if spec is None:
+            raise ValueError(f"pod {pod['metadata']['name']} has no container {name}")
+        image = await self._image(pod, spec, attempt, wake)
+        try:
+            around = await self._prepare(pod, spec, attempt, sandbox, image)
+            container_config.container(spec, pod, attempt, around)
+        except (ConfigError, ApiError, OSError, VolumeError) as error:
+            self._say(pod, name, "Warning", "Failed", f"Error: {error}")
+            raise self._failed("CreateContainerConfigError", str(error), attempt, _CONFIG_RETRY) from error
+
+        def config() -> Obj:
+            around.lower_oom_score = self.facts.lower_oom_score
+            return container_config.container(spec, pod, attempt, around)
+
+        container_id = ""
+
+        def created(made: str) -> None:
+            nonlocal container_id
+            container_id = made
+            self._say(pod, name, "Normal", "Created", "Container created")
+
+        try:
+            await self._create_and_start(container_name(name, pod, attempt), config, created)
+        except Unreachable:
+            raise
+        except RuntimeFailure as error:
+            await self._not_started(pod, spec, attempt, container_id, error)
+        await self._observer.refresh(container_id)
+        self._say(pod, name, "Normal", "Started", "Container started")
+        return container_id
+
+    async def _not_started(
+        self, pod: Obj, spec: Mapping[str, Any], attempt: int, container_id: str, error: RuntimeFailure
+    ) -> None:
+        self._images.forget(spec["image"])
+        if container_id:
+            await self._observer.refresh(container_id)
+            text = f'failed to start container "{spec["name"]}": Error response from daemon: {error}'
+            self._say(pod, spec["name"], "Warning", "Failed", f"Error: {text}")
+            raise self._failed("RunContainerError", text, attempt, 0) from error
+        text = f"Error response from daemon: {error}"
+        self._say(pod, spec["name"], "Warning", "Failed", f"Error: {text}")
+        raise self._failed("CreateContainerError", text, attempt, _CREATE_RETRY) from error
+
+    async def _image(self, pod: Obj, spec: Mapping[str, Any], attempt: int, wake: Callable[[], None]) -> Image:
+        asker = f"{pod['metadata']['uid']}/{spec['name']}/{attempt}"
+
+        def say(type_: str, reason: str, message: str) -> None:
+            self._say(pod, spec["name"], type_, reason, message)
+
+        try:
+            return await self._images.want(spec["image"], pull_policy(spec), asker, say, wake)
+        except ImageFailure as error:
+            failure = Failure(error.reason, str(error), attempt, error.retry_at)
+            raise TryFailed(failure) from error
+
+    async def _prepare(
+        self, pod: Obj, spec: Mapping[str, Any], attempt: int, sandbox: Container, image: Image
+    ) -> Surroundings:
+        namespace, uid = pod["metadata"]["namespace"], pod["metadata"]["uid"]
+        config_maps, secrets = environment.references(spec)
+        found_maps = {n: await self._lookup.config_map(namespace, n) for n in sorted(config_maps)}
+        found_secrets = {n: await self._lookup.secret(namespace, n) for n in sorted(secrets)}
+        own = (self.facts.host_ip,)
+        sources = Sources(
+            pod,
+            {k: v for k, v in found_maps.items() if v is not None},
+            {k: v for k, v in found_secrets.items() if v is not None},
+            self._services(),
+            self.facts.host_ip,
+            own if pod["spec"].get("hostNetwork") else sandbox.ips,
+            self.facts.allocatable,
+        )
+        variables = environment.build(spec, sources)
+        mounts = self._volumes.mounts(pod, spec, variables)
+        directory = self._volumes.pod_directory(uid)
+        targets = {mount.target for mount in mounts}
+        for file, target in (("etc-hosts", "/etc/hosts"), ("resolv.conf", "/etc/resolv.conf")):
+            if target not in targets and (directory / file).exists():
+                mounts.append(Mount(str(directory / file), target))
+        log_file = directory / "containers" / spec["name"] / str(attempt)
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        log_file.touch()
+        log_file.chmod(0o666)
+        mounts.append(Mount(str(log_file), spec.get("terminationMessagePath") or "/dev/termination-log"))
+        around = self._surroundings(image.id)
+        around.sandbox_id, around.environment, around.mounts = sandbox.id, variables, mounts
+        around.termination_log, around.image_user = str(log_file), image.user
+        return around
+
+    def _surroundings(self, image: str) -> Surroundings:
+        return Surroundings(
+            self._runtime.labels,
+            image=image,
+            node_memory=self.facts.memory,
+            lower_oom_score=self.facts.lower_oom_score,
+            cluster_domain=self.facts.cluster_domain,
+        )
+
+    async def _create_and_start(
+        self, name: str, config: Callable[[], Obj], created: Callable[[str], None] = lambda _: None
+    ) -> str:
+        """A left-over of the same name, from a create whose answer was lost, is replaced."""
+        for again in (True, False):
+            try:
+                container_id = await self._runtime.create(name, config())
+            except Refused as error:
+                left_over = await self._runtime.find(name) if "already in use" in str(error) else ""
+                if not left_over or not again:
+                    raise
+                await self._runtime.remove(left_over)
+                self._observer.forget(left_over)
+                continue
+            created(container_id)
+            try:
+                with self._observer.own_work(container_id):
+                    await self._runtime.start(container_id)
+            except Refused as error:
+                if "oom_score_adj" not in str(error) or not self.facts.lower_oom_score:
+                    raise
+                _log.warning("this machine does not let containers be protected from the OOM killer")
+                self.facts.lower_oom_score = False
+                await self._runtime.remove(container_id)
+                continue
+            return container_id
+        raise Refused(f"container {name} could not be made")
+
+    # Ends.
+
+    async def stop(self, pod: Obj, container: Container, grace: int, message: str, hook: bool) -> None:
+        """Until it has ended. The caller may cancel this to begin again with a shorter grace."""
+        if message != "FailedPostStartHook":
+            text = message or f"Stopping container {container.name}"
+            self._say(pod, container.name, "Normal", "Killing", text)
+        deadline = self._clock.monotonic() + grace
+        spec = find_container(pod, container.name)
+        handler = ((spec or {}).get("lifecycle") or {}).get("preStop")
+        if hook and handler and grace > 0:
+            try:
+                async with asyncio.timeout(grace):
+                    await self._hooks.run(pod, container, handler)
+            except (HookFailure, RuntimeFailure) as error:
+                self._say(pod, container.name, "Warning", "FailedPreStopHook", f"PreStopHook failed: {error}")
+            except TimeoutError:
+                self._say(pod, container.name, "Warning", "FailedPreStopHook",
+                    "PreStopHook not completed in grace period")  # fmt: skip
+        if hook:
+            await self._runtime.kill(container.id, container.stop_signal)
+            left = max(deadline - self._clock.monotonic(), _LEAST_GRACE)
+            if await self._observer.wait_exited(container.id, left):
+                return
+        await self._runtime.kill(container.id, "SIGKILL")
+        if not await self._observer.wait_exited(container.id, _KILL_SECONDS):
+            await self._observer.refresh(container.id)
+
+    async def stop_sandbox(self, sandbox: Container) -> None:
+        await self._runtime.kill(sandbox.id, "SIGKILL")
+        if not await self._observer.wait_exited(sandbox.id, 2.0):
+            await self._observer.refresh(sandbox.id)
+
+    async def remove(self, container: Container) -> None:
+        await self._runtime.remove(container.id)
+        self._observer.forget(container.id)
+
+    async def post_start(self, pod: Obj, container: Container, handler: Mapping[str, Any]) -> bool:
+        """False when the hook failed: the container is then to be killed."""
+        try:
+            await self._hooks.run(pod, container, handler)
+        except (HookFailure, RuntimeFailure) as error:
+            self._say(pod, container.name, "Warning", "FailedPostStartHook", f"PostStartHook failed: {error}")
+            return False
+        return True
+
+    def _say(self, pod: Obj, name: str, type_: str, reason: str, message: str) -> None:
+        self._recorder.event(pod, type_, reason, message, field_path=field_path(pod, name))
+
+    def _failed(self, reason: str, message: str, attempt: int, seconds: float) -> TryFailed:
+        return TryFailed(Failure(reason, message, attempt, self._clock.now() + timedelta(seconds=seconds)))
+
+
+def host_resolver() -> names.Resolver:
+    """The machine's resolver; behind systemd-resolved's stub, the servers it asks."""
+    found = names.parse_resolver(_read(Path("/etc/resolv.conf")))
+    if found.nameservers == ["127.0.0.53"]:
+        found = names.parse_resolver(_read(Path("/run/systemd/resolve/resolv.conf")))
+    return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,58 @@
+"""What every kind of volume is given, and how it says that it cannot be had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from api.meta import Obj
+from kubelet.lookup import Lookup
+
+
+class VolumeError(Exception):
+    """The volume cannot be set up now. The message is what upstream prints after the volume's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    pod: Obj
+    lookup: Lookup
+    host_ip: str = ""
+    node_allocatable: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def namespace(self) -> str:
+        return str(self.pod["metadata"]["namespace"])
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    data: bytes
+    mode: int
+
+
+Payload = dict[str, File]
+"""Files of a volume by their path relative to its root."""
+
+
+def choose(
+    data: Mapping[str, bytes],
+    source: Mapping[str, Any],
+    default_mode: int,
+    optional: bool,
+    what: str,
+) -> Payload:
+    """The keys a volume shows: all, or those in `items`, each at its path with its mode."""
+    items = source.get("items")
+    if not items:
+        return {key: File(value, default_mode) for key, value in data.items()}
+    payload: Payload = {}
+    for item in items:
+        if item["key"] not in data:
+            if optional:
+                continue
+            raise VolumeError(f"references non-existent {what} key: {item['key']}")
+        mode = item.get("mode")
+        payload[item["path"]] = File(data[item["key"]], default_mode if mode is None else int(mode))
+    return payload

@@ -1,0 +1,354 @@
+"""One sequential worker per pod: look, decide, act, report, sleep until something changes.
+
+Woken by a new version of the pod, by a change of one of its containers, by a probe's verdict, by a finished pull
+or by its own timer. Stops run beside the worker, so that a long grace period keeps nobody waiting and may be cut
+short. A pod that is gone from the apiserver, or was never there (containers found after a crash), winds down the
+same way without reporting to anyone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+from api.builtin import PODS
+from api.errors import ApiError, Conflict, NotFound
+from api.meta import Obj, is_deleting, rfc3339
+from client import log
+from client.backoff import Backoff
+from client.clock import Clock, Timer
+from client.events import EventRecorder
+from client.http import ApiClient
+from kubelet import status as statuses
+from kubelet.docker_runtime import RuntimeFailure
+from kubelet.hooks import Hooks
+from kubelet.images import Pulling
+from kubelet.model import Container, field_path, find_container, is_terminal
+from kubelet.pleg import Observer
+from kubelet.probes import Prober
+from kubelet.runner import Runner, TryFailed
+from kubelet.status_manager import StatusManager
+from kubelet.sync import (
+    Action,
+    Finish,
+    Kill,
+    MakeSandbox,
+    Memory,
+    Plan,
+    Remove,
+    StartContainer,
+    StopSandbox,
+    decide,
+)
+from kubelet.volumes.manager import Volumes
+
+_log = log.get("worker")
+_RETRY_SECONDS = 2.0
+_REFRESH_SECONDS = 60.0
+
+
+class Shared:
+    """What all workers use."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        observer: Observer,
+        runner: Runner,
+        hooks: Hooks,
+        volumes: Volumes,
+        statuses: StatusManager,
+        recorder: EventRecorder,
+        clock: Clock,
+        ready: Callable[[], bool],
+    ) -> None:
+        self.client, self.observer, self.runner, self.hooks = client, observer, runner, hooks
+        self.volumes, self.statuses, self.recorder, self.clock = volumes, statuses, recorder, clock
+        self.ready = ready
+
+
+class PodWorker:
+    def __init__(self, pod: Obj, shared: Shared, done: Callable[[PodWorker], None]) -> None:
+        self.uid: str = pod["metadata"]["uid"]
+        self.pod, self._shared, self._done = pod, shared, done
+        self.gone = False
+        """There is no such pod in the apiserver (any more)."""
+        self._status: Obj = {}
+        self._memory = Memory()
+        self._kills: dict[str, asyncio.Task[None]] = {}
+        self._hook_tasks: set[asyncio.Task[None]] = set()
+        self._news = asyncio.Event()
+        self._news.set()
+        self._timer: Timer | None = None
+        self._prober = Prober(shared.hooks, shared.recorder, shared.clock, self.wake)
+        self._refresh_due = shared.clock.monotonic() + _REFRESH_SECONDS
+        self._told_back_off: dict[str, str] = {}
+        self._errors = Backoff(_RETRY_SECONDS, 60.0)
+        self._finished = False
+        self._task = asyncio.create_task(self._run(), name=f"pod {pod['metadata']['name']}")
+
+    def wake(self) -> None:
+        self._news.set()
+
+    def update(self, pod: Obj) -> None:
+        self.pod = pod
+        self.wake()
+
+    def lose(self, pod: Obj) -> None:
+        """The object is gone: end what runs, tell nobody. `pod` is its last version."""
+        self.gone = True
+        self.pod = as_deleted(pod, self._shared.clock)
+        self._shared.statuses.forget(self.uid)
+        self.wake()
+
+    @property
+    def view(self) -> Obj:
+        """The pod with the newest status: ours, unless another writer has ended the pod."""
+        if not self._status or is_terminal(self.pod):
+            return self.pod
+        others = statuses_of_others(self.pod)
+        mine = [c for c in self._status["conditions"] if c["type"] in statuses.OWNED_CONDITIONS]
+        return {**self.pod, "status": {**self._status, "conditions": mine + others}}
+
+    async def close(self) -> None:
+        """Stop working; what runs goes on running."""
+        self._prober.close()
+        tasks = [self._task, *self._kills.values(), *self._hook_tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while not self._finished:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                await self._sync()
+                self._errors.reset()
+            except RuntimeFailure as error:
+                self._retry(str(error))
+            except ApiError as error:
+                self._retry(error.message)
+            except Exception:  # one pod's trouble must not end its worker: it is logged and tried again
+                _log.exception("sync failed", pod=self._name)
+                self._wake_in(self._errors.delay())
+        self._prober.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._done(self)
+
+    def _retry(self, why: str) -> None:
+        _log.warning("sync failed", pod=self._name, why=why)
+        self._wake_in(self._errors.delay())
+
+    @property
+    def _name(self) -> str:
+        return f"{self.pod['metadata'].get('namespace', '')}/{self.pod['metadata']['name']}"
+
+    def _wake_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._shared.clock.call_later(max(seconds, 0.01), self.wake)
+
+    async def _sync(self) -> None:
+        clock = self._shared.clock
+        observed = self._shared.observer.of_pod(self.uid)
+        pod, now = self.view, clock.now()
+        if self._memory.stopping_since is None and (is_deleting(pod) or is_terminal(pod)):
+            self._memory.stopping_since = now
+        self._prober.sync(pod, observed)
+        self._memory.probes = self._prober.results
+        plan = decide(pod, observed, self._memory, now)
+        self._report(plan)
+        acted = bool(plan.actions)
+        for action in plan.actions:
+            if not await self._carry_out(pod, action, plan):
+                break
+        if self._finished:
+            return
+        if acted:
+            self._report(plan)
+        await self._refresh_volumes(pod)
+        self._sleep_until(plan)
+
+    def _sleep_until(self, plan: Plan) -> None:
+        now = self._shared.clock.now()
+        wait = (plan.wake_at - now).total_seconds() if plan.wake_at is not None else None
+        if self.pod["spec"].get("volumes") and not is_terminal(self.view):
+            due = self._refresh_due - self._shared.clock.monotonic()
+            wait = due if wait is None else min(wait, due)
+        if wait is not None:
+            self._wake_in(wait)
+
+    async def _refresh_volumes(self, pod: Obj) -> None:
+        if self._shared.clock.monotonic() < self._refresh_due or is_deleting(pod) or is_terminal(pod):
+            return
+        self._refresh_due = self._shared.clock.monotonic() + _REFRESH_SECONDS
+        if self._shared.observer.of_pod(self.uid).live_sandbox is not None:
+            await self._shared.volumes.refresh(pod)
+
+    def _report(self, plan: Plan) -> None:
+        """Build the status of what is there now, and hand it over for delivery."""
+        for name, message in plan.waiting.items():
+            if self._told_back_off.get(name) != message:
+                meta = self.pod["metadata"]
+                where = f"{meta['name']}_{meta['namespace']}({meta['uid']})"
+                text = f"Back-off restarting failed container {name} in pod {where}"
+                self._shared.recorder.event(self.pod, "Warning", "BackOff", text, field_path=field_path(self.pod, name))
+        self._told_back_off = dict(plan.waiting)
+        if self.gone:
+            return
+        observed = self._shared.observer.of_pod(self.uid)
+        self._memory.probes = self._prober.results
+        runner = self._shared.runner
+        self._status = statuses.build(
+            self.view, observed, self._memory, plan, runner.facts.host_ip, self._shared.clock.now()
+        )
+        self._shared.statuses.set(self.pod, self._status)
+
+    async def _carry_out(self, pod: Obj, action: Action, plan: Plan) -> bool:
+        """False when the rest of the plan no longer holds: the worker is woken to decide again."""
+        runner = self._shared.runner
+        match action:
+            case MakeSandbox():
+                return await self._make_sandbox(pod, action)
+            case StartContainer():
+                return await self._start(pod, action)
+            case Kill():
+                self._kill(pod, action)
+            case StopSandbox():
+                await runner.stop_sandbox(action.container)
+            case Remove():
+                await runner.remove(action.container)
+            case Finish():
+                await self._finish(plan)
+        return True
+
+    async def _make_sandbox(self, pod: Obj, action: MakeSandbox) -> bool:
+        if not self._shared.ready() and not pod["spec"].get("hostNetwork"):
+            self._wake_in(1.0)
+            return False
+        if action.attempt:
+            text = "Pod sandbox changed, it will be killed and re-created."
+            self._shared.recorder.event(self.pod, "Normal", "SandboxChanged", text)
+        try:
+            await self._shared.runner.make_sandbox(pod, action.attempt)
+        except TryFailed as error:
+            self._memory.sandbox_failure = error.failure
+        else:
+            self._memory.sandbox_failure = None
+        self.wake()
+        return False
+
+    async def _start(self, pod: Obj, action: StartContainer) -> bool:
+        sandbox = self._shared.observer.of_pod(self.uid).live_sandbox
+        if sandbox is None or is_deleting(self.pod):
+            self.wake()
+            return False
+        name = action.name
+        try:
+            made = await self._shared.runner.start_container(pod, name, action.attempt, sandbox, self.wake)
+        except Pulling:
+            self._memory.failures.pop(name, None)
+            return True
+        except TryFailed as error:
+            self._memory.failures[name] = error.failure
+            if error.failure.reason == "RunContainerError" and action.back_off is not None:
+                self._memory.back_offs[name] = action.back_off
+            self.wake()
+            return True
+        self._memory.failures.pop(name, None)
+        if action.back_off is not None:
+            self._memory.back_offs[name] = action.back_off
+        self._post_start(pod, made, name)
+        self.wake()
+        return True
+
+    def _post_start(self, pod: Obj, container_id: str, name: str) -> None:
+        spec = find_container(pod, name) or {}
+        handler = (spec.get("lifecycle") or {}).get("postStart")
+        container = self._shared.observer.get(container_id)
+        if not handler or container is None or not container.running:
+            return
+        self._prober.sync(pod, self._shared.observer.of_pod(self.uid))
+        self._prober.hook(container_id, running=True)
+
+        async def run(target: Container) -> None:
+            succeeded = await self._shared.runner.post_start(pod, target, handler)
+            self._prober.hook(container_id, running=False, failed=not succeeded)
+
+        task = asyncio.create_task(run(container))
+        self._hook_tasks.add(task)
+        task.add_done_callback(self._hook_tasks.discard)
+
+    def _kill(self, pod: Obj, action: Kill) -> None:
+        container_id = action.container.id
+        earlier = self._kills.pop(container_id, None)
+        if earlier is not None:
+            earlier.cancel()
+        due = self._shared.clock.now() + timedelta(seconds=action.grace)
+        self._memory.kills[container_id] = due
+
+        async def run() -> None:
+            try:
+                await self._shared.runner.stop(pod, action.container, action.grace, action.message, action.hook)
+            except RuntimeFailure as error:
+                _log.warning("stop failed", pod=self._name, container=action.container.name, why=str(error))
+                await self._shared.clock.sleep(_RETRY_SECONDS)
+            if self._kills.get(container_id) is task:
+                del self._kills[container_id]
+                self._memory.kills.pop(container_id, None)
+                self.wake()
+
+        task = asyncio.create_task(run(), name=f"stop {action.container.name}")
+        self._kills[container_id] = task
+
+    async def _finish(self, plan: Plan) -> None:
+        """The last steps of a pod on this node, in an order that a crash between any two does not harm."""
+        shared = self._shared
+        everything = shared.observer.of_pod(self.uid).everything()
+        if self.gone:
+            await asyncio.gather(*(shared.runner.remove(c) for c in everything))
+        else:
+            self._report(plan)
+            await asyncio.gather(shared.statuses.flush(self.uid), *(shared.runner.remove(c) for c in everything))
+        await asyncio.to_thread(shared.volumes.tear_down, self.uid)
+        if not self.gone:
+            meta = self.pod["metadata"]
+            try:
+                await shared.client.delete(PODS, meta["name"], meta["namespace"], grace_period=0, uid=self.uid)
+            except (NotFound, Conflict):
+                _log.debug("already deleted", pod=self._name)
+        shared.statuses.forget(self.uid)
+        self._finished = True
+
+
+def statuses_of_others(pod: Obj) -> list[Obj]:
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return [c for c in conditions if c["type"] not in statuses.OWNED_CONDITIONS]
+
+
+def as_deleted(pod: Obj, clock: Clock) -> Obj:
+    """The pod as if it had been deleted with its own grace period."""
+    meta = dict(pod["metadata"])
+    meta.setdefault("deletionTimestamp", rfc3339(clock.now()))
+    return {**pod, "metadata": meta}
+
+
+def orphan(containers: list[Container], clock: Clock) -> Obj:
+    """A stand-in for the pod of containers that no pod claims."""
+    any_of_it = containers[0]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": any_of_it.pod_name,
+            "namespace": any_of_it.pod_namespace,
+            "uid": any_of_it.pod_uid,
+            "deletionTimestamp": rfc3339(clock.now()),
+            "deletionGracePeriodSeconds": max(c.grace for c in containers),
+        },
+        "spec": {"containers": []},
+        "status": {},
+    }
