@@ -249,7 +249,9 @@ class Runner:
                 with self._observer.own_work(container_id):
                     await self._runtime.start(container_id)
             except Refused as error:
-                if "oom_score_adj" not in str(error) or not self.facts.lower_oom_score:
+                # Without CAP_SYS_RESOURCE runc dies of it early; which of its processes tells differs.
+                denied = any(word in str(error) for word in ("oom_score_adj", "can't get final child's PID"))
+                if not denied or not self.facts.lower_oom_score:
                     raise
                 _log.warning("this machine does not let containers be protected from the OOM killer")
                 self.facts.lower_oom_score = False
