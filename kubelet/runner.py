@@ -235,6 +235,7 @@ class Runner:
     ) -> str:
         """A left-over of the same name, from a create whose answer was lost, is replaced."""
         for again in (True, False):
+            lowered = self.facts.lower_oom_score  # another pod may learn meanwhile that it cannot be
             try:
                 container_id = await self._runtime.create(name, config())
             except Refused as error:
@@ -251,7 +252,7 @@ class Runner:
             except Refused as error:
                 # Without CAP_SYS_RESOURCE runc dies of it early; which of its processes tells differs.
                 denied = any(word in str(error) for word in ("oom_score_adj", "can't get final child's PID"))
-                if not denied or not self.facts.lower_oom_score:
+                if not denied or not lowered:
                     raise
                 _log.warning("this machine does not let containers be protected from the OOM killer")
                 self.facts.lower_oom_score = False
