@@ -115,7 +115,7 @@ class OwnSupervisor:
         self._layout = layout
 
     def apply(self, rows: Sequence[dict[str, Any]]) -> None:
-        changed = write_rows(self._layout, rows)
+        write_rows(self._layout, rows)
         alive = read_supervisor(self._run)
         if alive is not None and alive.digest != supervisor.version():
             self._dismiss()  # it is of another version; the daemons do not notice
@@ -125,8 +125,8 @@ class OwnSupervisor:
                 {**supervisor.supervisor_row(self._run), "env": {"PATH": host.PATH, "LANG": "C.UTF-8"}},
                 self._run / "supervisor.start.pid",
             )
-        elif changed:
-            os.kill(alive.pid, signal.SIGHUP)
+        else:
+            os.kill(alive.pid, signal.SIGHUP)  # also starts at once what waits for its next try
         self._wait(rows)
 
     def _wait(self, rows: Sequence[dict[str, Any]]) -> None:

@@ -21,7 +21,7 @@ def status(layout: Layout) -> list[str]:
         process = keeper.running(row["name"])
         ailment = readiness.ailment(row, keeper)
         if ailment:
-            wrong.append(f"{row['name']} {ailment}")
+            wrong.append(f"{row['name']} {ailment}{readiness.log_tail(layout, row['name'])}")
         if process is None:
             lines.append((row["name"], "stopped", "-", "-", "-"))
             continue

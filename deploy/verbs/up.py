@@ -45,6 +45,8 @@ def up(layout: Layout, wanted_nodes: int | None, etcd: ExternalEtcd, *, example:
         server = ApiServer(credentials.admin(layout))
         with steps.step("apiserver"):
             readiness.api(server, layout)
+        # Now, so that kubectl can be asked when a later step fails.
+        told = credentials.merge(layout, host.invoking_user())
         with steps.step("nodes Ready"):
             readiness.nodes(server, [node.name for node in places.nodes], layout)
         ready_after = steps.elapsed
@@ -57,7 +59,6 @@ def up(layout: Layout, wanted_nodes: int | None, etcd: ExternalEtcd, *, example:
                 _deploy_example(layout, server)
                 cluster.save(layout, replace(chosen, example=True))
         answers = _try_example(server, places, steps)
-        told = credentials.merge(layout, host.invoking_user())
     _farewell(steps, places, answers, told, ready_after)
 
 
@@ -99,7 +100,7 @@ def _load_images(places: Places) -> str:
 
 def _deploy_example(layout: Layout, server: ApiServer) -> None:
     manifest = resources.files("deploy") / "examples" / "hello.yaml"
-    argv = python("kubectl", "--kubeconfig", str(layout.kubeconfig("admin")), "apply", "-f", str(manifest))
+    argv = python("kubectl.cli", "--kubeconfig", str(layout.kubeconfig("admin")), "apply", "-f", str(manifest))
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failure(f"the example was refused: {done.stderr.strip()}", "sampan logs apiserver tells more")
