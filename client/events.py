@@ -1,8 +1,10 @@
 """Telling people what happened to an object, as core/v1 Events.
 
 `event` never blocks and never fails: it queues. Repeats of the same news about the same object become one
-Event whose count grows. While the server is away the newest wait in a bounded queue; beyond that they are
-dropped and counted. Shape and naming follow client-go's recorder.
+Event whose count grows. At most 50 a second are written (100 at once), so that a burst of news does not slow
+the work it tells of, and of one object 25 and then one each 5 minutes. While the server is away they wait in a
+bounded queue. What is too much is dropped and counted. Shape, naming and rates are those of client-go's
+recorder and of the components' defaults.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from client.clock import Clock, RealClock
 from client.http import ApiClient
 
 _log = log.get("events")
-_QUEUE, _REMEMBERED, _ATTEMPTS = 1000, 4096, 12
+_QUEUE, _REMEMBERED, _ATTEMPTS = 4096, 4096, 12
+_RATE, _BURST = 50.0, 100.0  # writes a second, and saved up
+_OBJECT_SECONDS, _OBJECT_BURST = 300.0, 25.0
 
 _Key = tuple[str, str, str, str, str]  # object uid or name, field path, type, reason, message
 
@@ -32,6 +36,26 @@ class _Written:
     count: int
 
 
+class _Bucket:
+    """Tokens that come at an even pace, up to a burst that is there from the start."""
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate, self._burst, self._tokens, self._at = rate, burst, burst, now
+
+    def take(self, now: float) -> float:
+        """Takes one; returns for how long the taker is ahead of the pace, 0 when not."""
+        self._tokens = min(self._tokens + (now - self._at) * self._rate, self._burst) - 1
+        self._at = now
+        return max(-self._tokens / self._rate, 0.0)
+
+    def try_take(self, now: float) -> bool:
+        """Takes one if there is one."""
+        if min(self._tokens + (now - self._at) * self._rate, self._burst) < 1:
+            return False
+        self.take(now)
+        return True
+
+
 class EventRecorder:
     def __init__(self, client: ApiClient, component: str, *, host: str = "", clock: Clock | None = None) -> None:
         self._client, self._component, self._host = client, component, host
@@ -40,12 +64,17 @@ class EventRecorder:
         self._written: OrderedDict[_Key, _Written] = OrderedDict()
         self._news = asyncio.Event()
         self._last_name = 0
+        self._pace = _Bucket(_RATE, _BURST, self._clock.monotonic())
+        self._objects: OrderedDict[str, _Bucket] = OrderedDict()
         self.dropped = 0
 
     def event(self, obj: Obj, type_: str, reason: str, message: str, *, field_path: str = "") -> None:
         """`type_` is Normal or Warning; `field_path` names a part, such as `spec.containers{web}`."""
         metadata = obj["metadata"]
         key = (str(metadata.get("uid") or metadata["name"]), field_path, type_, reason, message)
+        if not self._may_speak_of(key[0]):
+            self._drop()
+            return
         now = self._clock.now()
         waiting = self._pending.get(key)
         if waiting is not None:
@@ -86,10 +115,21 @@ class EventRecorder:
         }
         self._news.set()
 
+    def _may_speak_of(self, object_id: str) -> bool:
+        now = self._clock.monotonic()
+        bucket = self._objects.pop(object_id, None) or _Bucket(1 / _OBJECT_SECONDS, _OBJECT_BURST, now)
+        self._objects[object_id] = bucket
+        if len(self._objects) > _REMEMBERED:
+            self._objects.popitem(last=False)
+        return bucket.try_take(now)
+
     async def run(self) -> None:
         """Write what is queued, until cancelled."""
         while True:
             while self._pending:
+                ahead = self._pace.take(self._clock.monotonic())
+                if ahead:
+                    await self._clock.sleep(ahead)
                 key, event = self._pending.popitem(last=False)
                 await self._deliver(key, event)
             self._news.clear()

@@ -5,8 +5,9 @@
     unschedulable  no node fits; back when a change could help one of the filters that said no, or after 5 min
     gated          spec.schedulingGates is not empty
 
-When nothing is active, a pod that waits out its back-off because no node fitted is tried early, since nobody
-is in front of it. One that failed with an error (the apiserver refused or was away) waits its full time.
+When nothing is active, a pod that waits out one of its first back-offs because no node fitted is tried early,
+since nobody is in front of it: a cluster that is just starting gets its pods placed at once. One that failed
+with an error (the apiserver refused or was away) waits its full time.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from scheduler.pod import Pod
 from scheduler.snapshot import Change
 
 INITIAL_BACKOFF, MAX_BACKOFF, MAX_UNSCHEDULABLE = 1.0, 10.0, 300.0
+EARLY_ATTEMPTS = 4  # beyond, a storm of changes would be a storm of attempts
 
 
 class Place(Enum):
@@ -95,7 +97,7 @@ class SchedulingQueue:
     def _early(self) -> Entry | None:
         for position, (_, _, ticket, uid) in enumerate(self._backoff):
             entry = self._current(ticket, uid, Place.BACKOFF)
-            if entry is not None and not entry.error:
+            if entry is not None and not entry.error and entry.attempts < EARLY_ATTEMPTS:
                 del self._backoff[position]
                 heapq.heapify(self._backoff)
                 return self._launch(entry)
@@ -142,7 +144,8 @@ class SchedulingQueue:
         self._move(entry, Place.ACTIVE if self._ready_at(entry) <= now else Place.BACKOFF)
 
     def _ready_at(self, entry: Entry) -> float:
-        return entry.failed_at + min(INITIAL_BACKOFF * 2.0 ** max(entry.attempts - 1, 0), MAX_BACKOFF)
+        doublings = min(max(entry.attempts - 1, 0), 10)
+        return entry.failed_at + min(INITIAL_BACKOFF * float(1 << doublings), MAX_BACKOFF)
 
     def _move(self, entry: Entry, place: Place) -> None:
         entry.place = place

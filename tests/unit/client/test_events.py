@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from client.clock import FakeClock, settle
 from client.events import EventRecorder
 from tests.unit.client.fake_server import FakeObjects, pod
@@ -53,6 +55,19 @@ async def test_repeats_become_a_count() -> None:
     assert by_message["another message"]["count"] == 1
 
 
+async def test_an_object_that_never_stops_is_heard_25_times_and_then_every_5_minutes() -> None:
+    world = Recorded()
+    for _ in range(100):
+        world.recorder.event(pod("web", 7), "Warning", "BackOff", "again")
+        await settle(60)
+    assert world.recorder.dropped == 75
+    world.clock.advance(301)
+    world.recorder.event(pod("web", 7), "Warning", "BackOff", "again")
+    await world.end()
+    [event] = world.server.objects.values()
+    assert event["count"] == 26
+
+
 async def test_a_repeat_of_an_expired_event_begins_a_new_one() -> None:
     world = Recorded()
     world.recorder.event(pod("web", 7), "Normal", "Started", "x")
@@ -76,12 +91,27 @@ async def test_a_cluster_scoped_object_has_its_events_in_default() -> None:
 async def test_while_the_server_is_away_events_wait_and_the_overflow_is_counted() -> None:
     world = Recorded()
     world.server.away = True
-    for number in range(1002):
+    for number in range(4098):
         world.recorder.event(pod(f"p{number}", 7), "Normal", "Started", "x")
     assert world.recorder.dropped == 2
-    await settle(60)
+    await settle()
+    assert not world.server.objects
     world.server.away = False
-    await world.clock.run_for(2)
-    await settle(20_000)
+    await world.clock.run_for(1)
+    await settle(100)
     await world.end()
-    assert len(world.server.objects) == 1000
+    assert world.server.objects
+    assert world.recorder.dropped == 2
+
+
+async def test_a_burst_is_written_at_once_and_the_rest_at_an_even_pace() -> None:
+    world = Recorded()
+    for number in range(200):
+        world.recorder.event(pod(f"p{number}", 7), "Normal", "Started", "x")
+    await settle(3000)
+    assert len(world.server.objects) == 100
+    for _ in range(10):
+        await world.clock.run_for(0.1)
+        await settle(100)
+    assert len(world.server.objects) == pytest.approx(150, abs=6)
+    await world.end()

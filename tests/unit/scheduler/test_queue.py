@@ -67,6 +67,18 @@ def test_with_nothing_else_to_do_backoff_is_cut_short_except_after_errors() -> N
     assert popped(queue, 0.2) == ""
 
 
+def test_a_storm_of_changes_is_not_a_storm_of_attempts() -> None:
+    queue, now, attempts = SchedulingQueue(), 0.0, 0
+    queue.put(pod("p"), now)
+    for _ in range(6000):
+        now += 0.01
+        if queue.pop(now) is not None:
+            attempts += 1
+            queue.unschedulable("uid-p", FIT, now)
+        queue.changed({Change.NODE_ADDED}, now)
+    assert attempts <= 12
+
+
 def test_whoever_waited_five_minutes_is_tried_again() -> None:
     queue = SchedulingQueue()
     queue.put(pod("p"), 0)
