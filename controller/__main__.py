@@ -26,7 +26,7 @@ def _network(text: str) -> str:
 
 def _pem(path: str) -> str:
     try:
-        return Path(path).read_text()
+        return Path(path).read_text() if path else ""
     except OSError as error:
         raise ArgumentTypeError(f"cannot read {path}: {error.strerror}") from error
 

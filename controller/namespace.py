@@ -25,6 +25,7 @@ class NamespaceLoop:
         self._namespaces = context.informer(NAMESPACES)
         self._work = Reconciler("namespace", self._reconcile, clock=context.clock, workers=5)
         self._namespaces.on_event(self._on_namespace)
+        context.informer(PODS).on_event(self._on_pod)
 
     async def run(self) -> None:
         await self._work.run()
@@ -32,6 +33,11 @@ class NamespaceLoop:
     def _on_namespace(self, _: str, old: Obj | None, new: Obj | None) -> None:
         if new is not None and meta.is_deleting(new):
             self._work.queue.add(meta.name(new))
+
+    def _on_pod(self, kind: str, old: Obj | None, new: Obj | None) -> None:
+        """The last pod to end is what a namespace most often waits for."""
+        if kind == "delete" and old is not None:
+            self._on_namespace("update", None, self._namespaces.store.get(meta.namespace(old)))
 
     async def _reconcile(self, name: str) -> float | None:
         namespace = self._namespaces.store.get(name)
