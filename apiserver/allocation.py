@@ -8,6 +8,7 @@ writer was faster. Bands and wording follow k8s.io/kubernetes/pkg/registry/core/
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -160,7 +161,7 @@ def _pick(first: int, last: int, static: int, taken: Callable[[int], bool]) -> i
             if not taken(number):
                 return number
         start = random.randint(low, high)
-        for number in (*range(start, high + 1), *range(low, start)):
+        for number in itertools.chain(range(start, high + 1), range(low, start)):
             if not taken(number):
                 return number
     return None

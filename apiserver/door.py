@@ -13,7 +13,6 @@ import time
 from typing import Any
 
 from api.errors import ApiError, BadRequest, InternalError, Timeout, TooManyRequests
-from apiserver.auth.authorizer import attributes
 from apiserver.context import Context
 from apiserver.request import Message, Receive, Request, Scope, Send
 from apiserver.response import Answer, Relay, Reply, Stream, error_reply
@@ -33,9 +32,7 @@ class Door:
     def __init__(self, context: Context, routes: Any) -> None:
         self._context = context
         self._routes = routes
-        self._inflight = {"readOnly": 0, "mutating": 0}
-        for kind in self._inflight:
-            context.metrics.inflight.labels(kind).set_function(lambda kind=kind: self._inflight[kind])
+        self._inflight = context.metrics.inflight
         self._streams: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,9 +51,9 @@ class Door:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         request = Request(scope, receive)
-        answer: Answer | None
+        answer: Answer
         try:
-            answer = await self._admit(request, send)
+            answer = await self._admit(request)
         except ApiError as error:
             answer = error_reply(error)
         except Exception:
@@ -68,34 +65,34 @@ class Door:
         elif isinstance(answer, Reply):
             await answer.send(request, send)
         info = request.info
-        status = answer.status if isinstance(answer, Reply | Stream) else 200
+        status = answer.status if isinstance(answer, Reply | Stream) else 101
         elapsed = time.perf_counter() - started
         served = bool(scope.get("sampan.served"))
         self._context.metrics.observe(info, served, status, None if long_running else elapsed)
         if self._context.options.verbosity >= 2:
             log.info("%s %s %d %.1fms %s", request.method, request.path, status, elapsed * 1000, request.user.name)
 
-    async def _admit(self, request: Request, send: Send) -> Answer | None:
-        """None when the FastAPI routes have sent the answer."""
+    async def _admit(self, request: Request) -> Answer:
         context = self._context
-        request.user = await context.authenticator.user(request)
+        peer = request.scope.get("sampan.peer")
+        request.user = peer or await context.authenticator.user(request)
         info = request.info
         if is_long_running(request):
-            context.authorizer.check(request.user, attributes(info))
+            context.authorizer.check(request.user, info)
             return await serve(context, request)
         kind = "readOnly" if info.verb in _READS else "mutating"
         if self._inflight[kind] >= (_READS_IN_FLIGHT if kind == "readOnly" else _WRITES_IN_FLIGHT):
-            context.metrics.rejected.labels(kind).inc()
+            context.metrics.rejected[kind] += 1
             raise TooManyRequests("Too many requests, please try again later.", {"retryAfterSeconds": 1})
         self._inflight[kind] += 1
         try:
-            context.authorizer.check(request.user, attributes(info))
+            context.authorizer.check(request.user, info)
+            if info.verb == "get":  # waits for the store alone, which has deadlines of its own
+                return await (serve(context, request) if info.is_resource else self._document(request))
             async with asyncio.timeout(DEADLINE):
                 if info.is_resource:
                     return await serve(context, request)
-                request.scope["sampan.request"] = request
-                await self._routes(request.scope, request._receive, send)
-                return None
+                return await self._document(request)
         except TimeoutError as error:
             raise Timeout(
                 "Timeout: request did not complete within the allotted timeout", {"retryAfterSeconds": 1}
@@ -103,12 +100,29 @@ class Door:
         finally:
             self._inflight[kind] -= 1
 
+    async def _document(self, request: Request) -> Reply:
+        """What the FastAPI routes answer."""
+        start: Message = {}
+        pieces: list[bytes] = []
+
+        async def collect(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                start.update(message)
+            else:
+                pieces.append(message.get("body", b""))
+
+        scope = {**request.scope, "path": request.path.rstrip("/") or "/"}
+        await self._routes(scope, request.receive, collect)
+        headers = {name: value for name, value in start["headers"] if name != b"content-length"}
+        content_type = headers.pop(b"content-type", b"")
+        return Reply(b"".join(pieces), start["status"], content_type, list(headers.items()))
+
     async def _stream(self, request: Request, stream: Stream, send: Send) -> None:
         """Send until the source ends, the client leaves or the server stops."""
         task = asyncio.ensure_future(stream.send(request, send))
         gone = asyncio.ensure_future(request.disconnected())
-        gauge = self._context.metrics.longrunning.labels(request.info.verb.upper(), request.info.resource)
-        gauge.inc()
+        key = (request.info.verb.upper(), request.info.resource)
+        self._context.metrics.longrunning[key] += 1
         self._streams.add(task)
         try:
             await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -119,7 +133,7 @@ class Door:
                 if not gone.done():  # the server stops: tell the client that this was all
                     await send({"type": "http.response.body", "body": b""})
         finally:
-            gauge.dec()
+            self._context.metrics.longrunning[key] -= 1
             self._streams.discard(task)
             gone.cancel()
 
@@ -130,7 +144,7 @@ class Door:
             return
         try:
             request.user = await self._context.authenticator.user(request)
-            self._context.authorizer.check(request.user, attributes(request.info))
+            self._context.authorizer.check(request.user, request.info)
             answer = await serve(self._context, request)
         except ApiError as error:
             await _refuse(request, error_reply(error), send)

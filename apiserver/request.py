@@ -92,7 +92,7 @@ def truth(value: str) -> bool:
 class Request:
     """One HTTP or WebSocket request."""
 
-    __slots__ = ("_body", "_headers", "_query", "_receive", "info", "method", "path", "scope", "user", "warnings")
+    __slots__ = ("_body", "_headers", "_query", "info", "method", "path", "receive", "scope", "user", "warnings")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -102,7 +102,7 @@ class Request:
         self.info = parse(self.method, self.path, query.decode("latin-1") if query else "")
         self.user: User = ANONYMOUS
         self.warnings: list[str] = []
-        self._receive = receive
+        self.receive = receive
         self._headers: dict[bytes, bytes] | None = None
         self._query: dict[str, list[str]] | None = None
         self._body: bytes | None = None
@@ -158,13 +158,13 @@ class Request:
         length = self.header(b"content-length")
         if length.isdigit() and int(length) > BODY_LIMIT:
             raise _too_large()
-        message = await self._receive()
+        message = await self.receive()
         body: bytes = message.get("body", b"")
         if not message.get("more_body"):
             return body
         pieces, size = [body], len(body)
         while message.get("more_body"):
-            message = await self._receive()
+            message = await self.receive()
             piece: bytes = message.get("body", b"")
             pieces.append(piece)
             size += len(piece)
@@ -174,7 +174,7 @@ class Request:
 
     async def disconnected(self) -> None:
         """Returns when the client has gone away. Call it only after the body was read or is not wanted."""
-        while (await self._receive())["type"] != "http.disconnect":
+        while (await self.receive())["type"] != "http.disconnect":
             pass
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -77,6 +78,11 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._context = context
         self._door = door
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """An asked-for end is a clean one: uvicorn would raise the signal again and die of it."""
+        super().handle_exit(sig, frame)
+        self._captured_signals.clear()
 
     async def shutdown(self, sockets: Any = None) -> None:
         self._context.stopping.set()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from api.errors import Forbidden
 from apiserver.auth.user import AUTHENTICATED, UNAUTHENTICATED, User
@@ -17,20 +18,6 @@ from apiserver.request import RequestInfo
 ALL = frozenset({"*"})
 READ = frozenset({"get", "list", "watch"})
 WRITE = frozenset({"create", "update", "patch", "delete"})
-
-
-@dataclass(frozen=True, slots=True)
-class Attributes:
-    """What is asked for. Non-resource requests have only verb and path."""
-
-    verb: str
-    path: str = ""
-    group: str = ""
-    version: str = ""
-    resource: str = ""  # "" for a non-resource request
-    subresource: str = ""
-    namespace: str = ""
-    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +31,7 @@ class Grant:
     namespace: str = ""
     paths: tuple[str, ...] = ()
 
-    def allows(self, asked: Attributes) -> bool:
+    def allows(self, asked: RequestInfo) -> bool:
         if "*" not in self.verbs and asked.verb not in self.verbs:
             return False
         if not asked.resource:
@@ -130,33 +117,30 @@ _GRANTS: dict[str, tuple[Grant, ...]] = {
 }  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
+def _grants_of(name: str, groups: tuple[str, ...]) -> tuple[Grant, ...]:
+    found = list(_GRANTS.get(f"user:{name}", ()))
+    for group in groups:
+        found += _GRANTS.get(f"group:{group}", ())
+    return tuple(found)
+
+
 class Authorizer:
     """Answers from the table. A decision takes a few dictionary look-ups and set tests."""
 
-    def grants(self, user: User) -> list[Grant]:
-        found = list(_GRANTS.get(f"user:{user.name}", ()))
-        for group in user.groups:
-            found += _GRANTS.get(f"group:{group}", ())
-        return found
+    def grants(self, user: User) -> tuple[Grant, ...]:
+        return _grants_of(user.name, user.groups)
 
-    def allows(self, user: User, asked: Attributes) -> bool:
-        return any(grant.allows(asked) for grant in self.grants(user))
+    def allows(self, user: User, asked: RequestInfo) -> bool:
+        return any(grant.allows(asked) for grant in _grants_of(user.name, user.groups))
 
-    def check(self, user: User, asked: Attributes) -> None:
+    def check(self, user: User, asked: RequestInfo) -> None:
         """Forbidden, in upstream's words."""
         if not self.allows(user, asked):
             raise forbidden(user, asked)
 
 
-def attributes(info: RequestInfo) -> Attributes:
-    if not info.is_resource:
-        return Attributes(info.verb, info.path)
-    return Attributes(
-        info.verb, info.path, info.group, info.version, info.resource, info.subresource, info.namespace, info.name
-    )
-
-
-def forbidden(user: User, asked: Attributes, why: str = "") -> Forbidden:
+def forbidden(user: User, asked: RequestInfo, why: str = "") -> Forbidden:
     """`pods "web" is forbidden: User "x" cannot get resource "pods" in API group "" in the namespace "default"`."""
     if not asked.resource:
         text = f'forbidden: User "{user.name}" cannot {asked.verb} path "{asked.path}"'

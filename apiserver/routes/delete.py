@@ -14,6 +14,7 @@ from apiserver.context import Context
 from apiserver.deletion import DeleteOptions, Mark, Pending
 from apiserver.request import Request
 from apiserver.response import Answer, json_reply, success
+from apiserver.routes.update import to
 from apiserver.storage.stored import Stored
 
 _TRIES = 16
@@ -74,11 +75,8 @@ async def delete(
             return (decision.obj, False) if isinstance(decision, Mark) else (old, True)
         try:
             if isinstance(decision, Mark):
-                marked = decision.obj
-                stored = await context.store.update(
-                    res, namespace, name, lambda _, marked=marked: marked,
-                    resource_version=str(current.revision),
-                )  # fmt: skip
+                revision = str(current.revision)
+                stored = await context.store.update(res, namespace, name, to(decision.obj), resource_version=revision)
                 return stored.obj(), False
             return (await _remove(context, res, current)).obj(), True
         except Conflict:

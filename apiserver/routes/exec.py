@@ -13,7 +13,7 @@ import websockets.asyncio.client
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
-from api.errors import BadRequest
+from api.errors import BadRequest, NotFound
 from api.meta import Obj
 from api.registry import Resource
 from apiserver.context import Context
@@ -43,8 +43,6 @@ async def _connect(
     context: Context, request: Request, res: Resource, verb: str, query: list[tuple[str, str]]
 ) -> Answer:
     info = request.info
-    if request.scope["type"] != "websocket":
-        raise BadRequest(_UPGRADE)
     pod = (await context.store.get(res, info.namespace, info.name)).obj()
     container = container_of(pod, request.query("container"))
     if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
@@ -52,9 +50,22 @@ async def _connect(
         raise BadRequest(f"cannot {verb} a container in a completed pod; current phase is {phase}")
     query += [(flag, "true") for flag in _FLAGS if request.flag(flag)]
     node = await node_of(context, pod, container, f"pods/{info.name}")
+    if request.scope["type"] != "websocket":
+        # What a client tries when the WebSocket was refused: its user sees this answer, not the first one.
+        _check_running(pod, container)
+        raise BadRequest(_UPGRADE)
     path = f"/{verb}/{info.namespace}/{info.name}/{container}"
     remote = await _dial(context, node, path, query, request.scope.get("subprotocols") or [])
     return Relay(lambda receive, send: _relay(remote, receive, send))
+
+
+def _check_running(pod: Obj, container: str) -> None:
+    status = pod.get("status") or {}
+    kinds = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+    for found in (c for kind in kinds for c in status.get(kind) or []):
+        if found["name"] == container and "running" in (found.get("state") or {}):
+            return
+    raise NotFound(f'container not found ("{container}")')
 
 
 async def _dial(

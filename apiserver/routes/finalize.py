@@ -10,7 +10,7 @@ from apiserver.context import Context
 from apiserver.request import Request
 from apiserver.response import Answer, Reply, json_reply
 from apiserver.routes.table import Handlers
-from apiserver.routes.update import check_preconditions, remove
+from apiserver.routes.update import check_preconditions, remove, to
 
 _TRIES = 16
 
@@ -29,9 +29,7 @@ async def _update(context: Context, request: Request, res: Resource) -> Answer:
         try:
             if deletion.is_over(new):
                 return json_reply(await remove(context, res, current, new))
-            written = await context.store.update(
-                res, "", info.name, lambda _, new=new: new, resource_version=str(current.revision)
-            )
+            written = await context.store.update(res, "", info.name, to(new), resource_version=str(current.revision))
         except Conflict:
             continue
         return Reply(written.raw)

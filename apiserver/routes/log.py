@@ -6,7 +6,7 @@ from api import errors
 from api.registry import Resource
 from apiserver.context import Context
 from apiserver.request import Request
-from apiserver.response import Answer
+from apiserver.response import TEXT, Answer, Reply
 from apiserver.routes.pod import container_of, node_of
 from apiserver.routes.table import Handlers
 
@@ -19,6 +19,8 @@ async def _get(context: Context, request: Request, res: Resource) -> Answer:
     _check(request)
     pod = (await context.store.get(res, info.namespace, info.name)).obj()
     container = container_of(pod, request.query("container"))
+    if not pod["spec"].get("nodeName"):
+        return Reply(b"", content_type=TEXT)  # as upstream: nothing has run, so nothing was said
     node = await node_of(context, pod, container, f"pods/{info.name}")
     query = [(name, request.query(name)) for name in _PASSED if request.query(name)]
     return await context.kubelet.stream(node, f"/containerLogs/{info.namespace}/{info.name}/{container}", query)

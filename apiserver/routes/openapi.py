@@ -7,7 +7,6 @@ Rich enough for `kubectl apply`, `diff` and `explain`: every PATCH operation nam
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -45,7 +44,7 @@ def _documents(context: Context) -> dict[str, list[Resource]]:
 async def index(request: HttpRequest) -> Response:
     context: Context = request.app.state.context
     paths = {
-        name: {"serverRelativeURL": f"/openapi/v3/{name}?hash={_fingerprint(tuple(rows))}"}
+        name: {"serverRelativeURL": f"/openapi/v3/{name}?hash={_fingerprint(rows)}"}
         for name, rows in _documents(context).items()
     }
     return Response(orjson.dumps({"paths": paths}), media_type="application/json")
@@ -57,21 +56,20 @@ async def document(request: HttpRequest, name: str) -> Response:
     rows = _documents(context).get(name.strip("/"))
     if rows is None:
         raise NotFound("the server could not find the requested resource")
-    tag = f'"{_fingerprint(tuple(rows))}"'
+    tag = f'"{_fingerprint(rows)}"'
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"etag": tag})
-    return Response(_body(tuple(rows)), media_type="application/json", headers={"etag": tag})
+    return Response(_body(rows), media_type="application/json", headers={"etag": tag})
 
 
-@lru_cache(maxsize=256)
-def _fingerprint(rows: tuple[Resource, ...]) -> str:
+def _fingerprint(rows: list[Resource]) -> str:
     said = "\n".join(f"{schemas.LEVEL} {r.path()} {r.kind} {r.verbs} {r.subresources}" for r in rows)
     return hashlib.sha256(said.encode()).hexdigest().upper()
 
 
-def _body(rows: tuple[Resource, ...]) -> bytes:
+def _body(rows: list[Resource]) -> bytes:
     """Not kept: a document is asked for once per client, and clients keep it by its hash."""
-    return orjson.dumps(_document(list(rows)))
+    return orjson.dumps(_document(rows))
 
 
 def _document(rows: list[Resource]) -> Obj:
@@ -134,10 +132,10 @@ def _paths(row: Resource) -> Obj:
     shared = [_parameter("namespace", "path")] if row.namespaced else []
     named = [*shared, _parameter("name", "path")]
     paths: Obj = {}
-    collection = {v for v in ("list", "create", "deletecollection") if v in row.verbs}
+    collection: set[str] = {v for v in ("list", "create", "deletecollection") if v in row.verbs}
     if collection:
         paths[row.path(namespace)] = {"parameters": shared, **_operations(row, collection, "")}
-    single = {v for v in ("get", "update", "patch", "delete") if v in row.verbs}
+    single: set[str] = {v for v in ("get", "update", "patch", "delete") if v in row.verbs}
     if single:
         paths[row.path(namespace, "{name}")] = {"parameters": named, **_operations(row, single, "")}
     if row.namespaced and "list" in row.verbs:

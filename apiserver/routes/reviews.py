@@ -8,10 +8,9 @@ from api import errors, meta
 from api.meta import Obj
 from api.registry import Resource
 from apiserver import decode
-from apiserver.auth.authorizer import Attributes
 from apiserver.auth.user import User
 from apiserver.context import Context
-from apiserver.request import Request
+from apiserver.request import Request, RequestInfo
 from apiserver.response import Answer, json_reply
 from apiserver.routes.table import Handler
 
@@ -24,15 +23,17 @@ def _row(group: str, kind: str, *, namespaced: bool = False) -> Resource:
     return Resource(group, "v1", kind, plural, kind.lower(), namespaced, verbs=("create",))
 
 
-def _asked(spec: Obj) -> Attributes:
+def _asked(spec: Obj) -> RequestInfo:
     resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if bool(resource) == bool(other):
         raise errors.BadRequest("exactly one of resourceAttributes and nonResourceAttributes must be set")
     if other:
-        return Attributes(other.get("verb", ""), other.get("path", ""))
+        return RequestInfo(other.get("path", ""), other.get("verb", ""))
     resource = resource or {}
-    return Attributes(
+    return RequestInfo(
+        "",
         resource.get("verb", ""),
+        is_resource=True,
         group=resource.get("group", ""),
         version=resource.get("version", ""),
         resource=resource.get("resource", "") or "*",

@@ -15,7 +15,7 @@ from apiserver.context import Context
 from apiserver.request import Request
 from apiserver.response import Answer
 from apiserver.routes.create import again, assign
-from apiserver.storage.store import ClaimTaken
+from apiserver.storage.store import Change, ClaimTaken
 from apiserver.storage.stored import Stored
 
 Transform = Callable[[Obj], Obj]
@@ -120,9 +120,7 @@ async def _write(context: Context, res: Resource, current: Stored, new: Obj, avo
     if deletion.is_over(new):
         return await remove(context, res, current, new)
     try:
-        return await context.store.update(
-            res, current.namespace, current.name, lambda _: new, resource_version=revision
-        )
+        return await context.store.update(res, current.namespace, current.name, to(new), resource_version=revision)
     except ClaimTaken as lost:
         chosen = await assign(context, res, new, current.obj(), avoid)
         again(new, lost.claim, chosen, avoid)
@@ -138,6 +136,11 @@ async def remove(context: Context, res: Resource, current: Stored, new: Obj) -> 
 
     await context.store.delete(res, current.namespace, current.name, guard=unchanged)
     return new
+
+
+def to(obj: Obj) -> Change:
+    """A store change that writes `obj`, whatever is there; to be pinned to a resourceVersion."""
+    return lambda _: obj
 
 
 def check_preconditions(res: Resource, new: Obj, old: Obj) -> None:
