@@ -153,7 +153,8 @@ class Machines:
         kill_all(machine.name)
         machine.docker.sweep(machine.directory)
         links.remove_machine(machine.name, self._link(machine))
-        shutil.rmtree(machine.docker.directory)
+        if machine.docker.directory.exists():
+            shutil.rmtree(machine.docker.directory)
         machine.resolv_conf.unlink(missing_ok=True)
         remove_empty(machine.directory)
 
