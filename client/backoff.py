@@ -11,7 +11,7 @@ class Backoff:
     def __init__(
         self,
         least: float = 0.2,
-        most: float = 5.0,
+        most: float = 2.0,
         factor: float = 1.6,
         jitter: Callable[[], float] = random.random,
     ) -> None:

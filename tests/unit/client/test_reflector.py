@@ -103,10 +103,10 @@ async def test_nothing_is_acted_on_before_the_first_list(answer: httpx.Response 
     assert story.heard == []
 
 
-async def test_attempts_on_a_dead_server_slow_down_to_five_seconds_and_no_further() -> None:
+async def test_attempts_on_a_dead_server_slow_down_to_two_seconds_and_no_further() -> None:
     story = Story(*[httpx.ReadTimeout("slow") for _ in range(100)])
-    await story.play(100)
-    assert 20 <= len(story.server.asked) <= 40
+    await story.play(60)
+    assert 27 <= len(story.server.asked) <= 42
 
 
 async def test_a_late_handler_hears_of_everything_there_is() -> None:
