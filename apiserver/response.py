@@ -42,15 +42,20 @@ class Reply:
     async def send(self, request: Request, send: Send) -> None:
         pieces = self.pieces
         size = sum(map(len, pieces)) if len(pieces) > 1 else len(pieces[0])
-        headers = [*self.headers, *_warnings(request)]
-        if self.content_type:
-            headers.insert(0, (b"content-type", self.content_type))
+        headers = [(b"content-type", self.content_type)] if self.content_type else []
+        headers += self.headers
+        if request.warnings:
+            headers += _warnings(request)
         if size > _GZIP_FROM and "gzip" in request.header(b"accept-encoding"):
             body = await asyncio.to_thread(_gzip, pieces)
             pieces, size = [body], len(body)
             headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
         if self.status != 304:  # what it says here would replace what the client has cached
             headers.append((b"content-length", b"%d" % size))
+        whole = request.scope.get("sampan.whole")
+        if whole is not None and size <= _CHUNK:
+            whole(self.status, headers, pieces)
+            return
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         if size <= _CHUNK:
             body = pieces[0] if len(pieces) == 1 else b"".join(pieces)

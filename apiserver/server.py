@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Sequence
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from apiserver import app
@@ -46,6 +48,34 @@ class HttpProtocol(HttpToolsProtocol):
         if self.peer is not None:
             scope: Any = self.scope
             scope["sampan.peer"] = self.peer
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        scope: Any = cycle.scope
+        scope["sampan.whole"] = partial(_send_whole, cycle)
+        super()._start_asgi_task(cycle, app)
+
+
+def _send_whole(
+    cycle: RequestResponseCycle, status: int, headers: Sequence[tuple[bytes, bytes]], body: Sequence[bytes]
+) -> None:
+    """A whole answer with one write, which is one TLS record; plain ASGI takes two messages and two records.
+
+    `headers` include content-length and are ours alone, so they need no check for what must not be in them.
+    """
+    if cycle.disconnected or cycle.response_started:
+        return
+    parts = [STATUS_LINE[status]]
+    for name, value in (*cycle.default_headers, *headers):
+        parts += (name, b": ", value, b"\r\n")
+    parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+    if cycle.scope["method"] != "HEAD":
+        parts += body
+    cycle.response_started = cycle.response_complete = True
+    cycle.transport.write(b"".join(parts))
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -106,6 +136,7 @@ def run(options: Options) -> None:
         ssl_context_factory=lambda *_: tls,
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=_GRACE,
