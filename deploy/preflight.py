@@ -50,7 +50,9 @@ def check_ports(table: Iterable[Component], running: Iterable[str]) -> None:
     taken = host.listeners(set(wanted))
     if taken:
         port, owner = next(iter(taken.items()))
-        raise Failure(f"port {port}, which {wanted[port]} needs, is taken by {owner}", "stop that program, then run this again")
+        raise Failure(
+            f"port {port}, which {wanted[port]} needs, is taken by {owner}", "stop that program, then run this again"
+        )
 
 
 def etcd_program(cluster: Cluster) -> tuple[Path | None, str]:

@@ -32,6 +32,7 @@ missing=
 need() { has "$1" || missing="$missing $2"; } # program, Debian package
 need dockerd docker.io
 need iptables-restore iptables
+need nft nftables
 need conntrack conntrack
 need ip iproute2
 need busybox busybox

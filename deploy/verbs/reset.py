@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy import changes, cluster, credentials, engine, host, nodes, supervision
+from deploy import changes, cluster, credentials, engine, host, nodes, supervision, tables
 from deploy.components import python
 from deploy.docker_api import Engine
 from deploy.errors import Failure
@@ -53,6 +53,7 @@ def reset(layout: Layout, steps: Steps) -> None:
             removed += credentials.unmerge(layout)
             removed += changes.restore_sysctls(layout)
             removed += list(_links(layout))
+            removed += tables.remove_new(layout)
             _unmount(layout)
             removed.append(_remove_data(layout))
     for line in removed:

@@ -10,7 +10,20 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from deploy import changes, cluster, credentials, engine, host, images, nodes, pki, preflight, readiness, supervision
+from deploy import (
+    changes,
+    cluster,
+    credentials,
+    engine,
+    host,
+    images,
+    nodes,
+    pki,
+    preflight,
+    readiness,
+    supervision,
+    tables,
+)
 from deploy.api_calls import ApiServer
 from deploy.cluster import Cluster, ExternalEtcd
 from deploy.components import components, python
@@ -34,6 +47,7 @@ def up(layout: Layout, wanted_nodes: int | None, etcd: ExternalEtcd, *, example:
             program, step.note = preflight.etcd_program(chosen)
             cluster.save(layout, chosen)
         with steps.step("nodes") as step:
+            tables.note(layout)
             changes.set_sysctl(layout, "net.ipv4.ip_forward", "1")
             places = nodes.prepare(layout, chosen)
             step.note = ", ".join(f"{node.name} {node.ip}" for node in places.nodes)

@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-from deploy import host, images
+from deploy import host, images, tables
 from deploy.verbs.status import span, table
 
 
@@ -48,3 +48,17 @@ def test_the_example_image_holds_its_program_and_what_that_loads() -> None:
     assert {"bin/busybox", "bin/httpd", "etc/passwd", "tmp"} <= names
     libraries = images.libraries(str(host.find_tool("busybox")))
     assert {str(library).lstrip("/") for library in libraries} <= names
+
+
+@pytest.mark.parametrize(
+    ("saved", "tables_found"),
+    [
+        ("", {}),
+        ("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n", {"filter": True}),
+        ("*filter\n:FORWARD DROP [0:0]\nCOMMIT\n*nat\n:X - [0:0]\nCOMMIT\n", {"filter": False, "nat": False}),
+        ("*nat\n:INPUT ACCEPT [3:9]\n-A INPUT -j ACCEPT\nCOMMIT\n", {"nat": False}),
+    ],
+    ids=["none", "untouched", "a policy, a chain", "a rule"],
+)
+def test_a_table_nobody_touched_is_told_from_one_in_use(saved: str, tables_found: dict[str, bool]) -> None:
+    assert tables.parse(saved) == tables_found
