@@ -17,10 +17,9 @@ from api.builtin import ENDPOINT_SLICES, NODES, SERVICES
 from client import daemon, log
 from client.daemon import Daemon
 from client.informer import Informers
-from proxy import dns_server, sysctls
+from proxy import dns_server, netlink, sysctls
 from proxy.dns import Zone
 from proxy.iptables import Iptables, IptablesError, backend
-from proxy.netlink import Netlink, watch_links
 from proxy.resolvers import Resolvers
 from proxy.rules import Network
 from proxy.syncer import RESYNC, Syncer
@@ -63,18 +62,18 @@ async def serve(d: Daemon) -> None:
     d.ready_when("informers", lambda: informers.synced)
     d.ready_when("rules", lambda: syncer.programmed)
     _log.info("network", iptables=await backend(), node=args.node_name)
-    async with Netlink() as net, asyncio.TaskGroup() as group:
+    async with asyncio.TaskGroup() as group:
         group.create_task(informers.run())
-        group.create_task(watch_links(syncer.links_changed))
+        group.create_task(netlink.watch_links(syncer.links_changed))
         if args.cluster_dns:
-            await net.add_address(args.cluster_dns)
+            await asyncio.to_thread(netlink.add_address, args.cluster_dns)
             zone = Zone(view, args.cluster_domain, args.cluster_dns, (args.cluster_cidr, args.service_cidr))
             resolvers = Resolvers(Path(args.resolv_conf), args.cluster_dns)
             responder = dns_server.Responder(zone, resolvers, lambda: services.synced and slices.synced)
             group.create_task(_serve_dns(d, responder, args.cluster_dns))
         await informers.wait_synced()  # half a picture would withdraw what runs
         group.create_task(syncer.rules())
-        group.create_task(syncer.routes(net))
+        group.create_task(syncer.routes())
         group.create_task(syncer.verify())
         group.create_task(syncer.links_pulse.every(RESYNC))
         group.create_task(syncer.routes_pulse.every(RESYNC))
@@ -92,9 +91,8 @@ async def _serve_dns(d: Daemon, responder: dns_server.Responder, address: str) -
 async def cleanup(args: argparse.Namespace) -> None:
     """Exactly what `serve` made in this network namespace."""
     await Iptables().remove()
-    async with Netlink() as net:
-        await net.set_routes(set())
-        await net.remove_addresses()
+    await asyncio.to_thread(netlink.set_routes, set())
+    await asyncio.to_thread(netlink.remove_addresses)
     state = _state_file(args)
     sysctls.restore(state)
     for directory in (state.parent, state.parent.parent):
@@ -110,7 +108,7 @@ def main() -> int:
     log.configure(args.verbosity)
     try:
         asyncio.run(cleanup(args))
-    except (IptablesError, sysctls.SysctlError, OSError) as error:
+    except (IptablesError, netlink.NetlinkError, sysctls.SysctlError, OSError) as error:
         _log.error("cleanup failed", why=str(error))
         return 1
     return 0

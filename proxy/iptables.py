@@ -8,7 +8,7 @@ everything; nothing is flushed at start, so a restart of the proxy disturbs no t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import subprocess
 
 from proxy import transaction
 from proxy.rules import JUMPS, Tables
@@ -65,24 +65,6 @@ async def backend() -> str:
     return "nf_tables" if "nf_tables" in version else "legacy"
 
 
-async def tables_in_use() -> list[str]:
-    """Tables that iptables-save prints at all: the nf_tables backend makes a table at its first use."""
-    return list(transaction.parse(await run("iptables-save")))
-
-
-async def drop_tables(names: Iterable[str]) -> None:
-    """Delete tables which hold no rule, no chain of anybody and only ACCEPT policies (nf_tables only)."""
-    if await backend() != "nf_tables":
-        return
-    saved = await run("iptables-save")
-    observed = transaction.parse(saved)
-    if any(line.startswith(":") and " ACCEPT " not in line for line in saved.splitlines()):
-        return
-    for table in names:
-        if table in observed and not any(observed[table].chains.values()):
-            await run("iptables", *WAIT, "-t", table, "-X")
-
-
 async def observe() -> dict[str, transaction.Observed]:
     saved = [await run("iptables-save", "-t", table) for table in JUMPS]
     return transaction.parse("\n".join(saved))
@@ -93,14 +75,18 @@ async def _restore(text: str) -> None:
 
 
 async def run(*argv: str, stdin: str = "") -> str:
-    """stdout of a command; IptablesError with its stderr."""
+    """stdout of a command; IptablesError with its stderr. In a thread: uvloop closes the pipe of a program
+    that ends before its input is written, and reports that instead of the program's own words."""
+    return await asyncio.to_thread(_run, argv, stdin)
+
+
+def _run(argv: tuple[str, ...], stdin: str) -> str:
     try:
-        process = await asyncio.create_subprocess_exec(
-            *argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=60)
     except FileNotFoundError as error:
         raise IptablesError(f"{argv[0]} is not installed") from error
-    stdout, stderr = await process.communicate(stdin.encode())
-    if process.returncode:
-        raise IptablesError(f"`{' '.join(argv)}` failed: {stderr.decode(errors='replace').strip()}")
-    return stdout.decode()
+    except subprocess.TimeoutExpired as error:
+        raise IptablesError(f"`{' '.join(argv)}` did not end within 60 s") from error
+    if done.returncode:
+        raise IptablesError(f"`{' '.join(argv)}` failed: {done.stderr.strip()}")
+    return done.stdout

@@ -2,127 +2,150 @@
 
 Our routes carry a protocol number of their own, our address a label of its own: that is how they are found
 again after a restart and removed without a trace. Nothing else is ever changed.
+
+The functions block for the moment that the kernel takes. A running event loop calls them in a thread: uvloop
+has no netlink sockets, which pyroute2 would open on it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import socket
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from pyroute2 import AsyncIPRoute  # type: ignore[import-untyped]  # it ships no types
+from pyroute2 import IPRoute  # type: ignore[import-untyped]  # it ships no types
 from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]  # as above
-from pyroute2.netlink.rtnl import RTMGRP_LINK  # type: ignore[import-untyped]  # as above
 
 from client import log
 from proxy.routes import Route
 
-__all__ = ["LABEL", "PROTOCOL", "Netlink", "NetlinkError", "bridge_ports", "set_hairpin", "watch_links"]
+__all__ = [
+    "NetlinkError", "add_address", "present_routes", "remove_addresses", "set_hairpin", "set_routes",
+    "watch_links",
+]  # fmt: skip
 
 PROTOCOL = 83  # "S"; not taken in /etc/iproute2/rt_protos
 LABEL = "lo:sampan"  # a label begins with its device's name
 
 _MAIN = 254
-_INET = 2
 _EXISTS = 17
+_LINK_NEWS = 1  # RTMGRP_LINK
 _log = log.get("proxy")
 
 
-class Netlink:
-    """`async with Netlink() as net: …`"""
+# -- routes ---------------------------------------------------------------------------------------------
 
-    def __init__(self) -> None:
-        self._ip: Any = AsyncIPRoute()
 
-    async def __aenter__(self) -> Netlink:
-        await self._ip.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._ip.__aexit__(*exc)
-
-    # -- routes ----------------------------------------------------------------------------------------
-
-    async def routes(self) -> set[Route]:
-        """Ours, as the kernel has them."""
-        found = set()
-        async for message in await self._ip.route("dump", family=_INET, table=_MAIN):
-            if message["proto"] == PROTOCOL and message.get("gateway"):
-                found.add(Route(f"{message.get('dst')}/{message['dst_len']}", message.get("gateway")))
-        return found
-
-    async def set_routes(self, wanted: set[Route]) -> set[Route]:
-        """Add, move and remove ours. Returns those the kernel refuses: their gateway is no neighbour."""
-        present = await self.routes()
-        keep = {route.destination for route in wanted}
+def set_routes(wanted: set[Route]) -> set[Route]:
+    """Add, move and remove ours. Returns those the kernel refuses: their gateway is no neighbour."""
+    refused = set()
+    with IPRoute() as ip:
+        present = present_routes(ip)
+        kept = {route.destination for route in wanted}
         for route in present - wanted:
-            if route.destination not in keep:
-                await self._delete(route)
-        refused = set()
+            if route.destination not in kept:
+                with suppress(NetlinkError):  # it went with its link meanwhile
+                    ip.route("del", **_attributes(route))
         for route in sorted(wanted - present):
             try:
-                await self._ip.route(
-                    "replace", dst=route.destination, gateway=route.gateway, proto=PROTOCOL, table=_MAIN
-                )
+                ip.route("replace", **_attributes(route))
             except NetlinkError as error:
                 _log.warning("no route", to=route.destination, via=route.gateway, why=str(error))
                 refused.add(route)
-        return refused
+    return refused
 
-    async def _delete(self, route: Route) -> None:
-        with suppress(NetlinkError):  # it went with its link meanwhile
-            await self._ip.route("del", dst=route.destination, gateway=route.gateway, proto=PROTOCOL, table=_MAIN)
 
-    # -- the DNS address -------------------------------------------------------------------------------
+def present_routes(ip: Any) -> set[Route]:
+    """Ours, as the kernel has them."""
+    return {
+        Route(f"{message.get('dst')}/{message['dst_len']}", message.get("gateway"))
+        for message in ip.route("dump", family=socket.AF_INET, table=_MAIN)
+        if message["proto"] == PROTOCOL and message.get("gateway")
+    }
 
-    async def add_address(self, address: str) -> None:
-        """`address`/32 on lo. A dummy link would do as well, but not every kernel has the driver."""
-        lo = await self._lo()
-        for old in await self._labelled():
-            if old != address:
-                await self._ip.addr("del", index=lo, address=old, prefixlen=32)
+
+def _attributes(route: Route) -> dict[str, Any]:
+    return {"dst": route.destination, "gateway": route.gateway, "proto": PROTOCOL, "table": _MAIN}
+
+
+# -- the DNS address --------------------------------------------------------------------------------------
+
+
+def add_address(address: str) -> None:
+    """`address`/32 on lo, and no other of ours. A dummy link would do, but not every kernel has the driver."""
+    with IPRoute() as ip:
+        _remove_labelled(ip, keep=address)
         try:
-            await self._ip.addr("add", index=lo, address=address, prefixlen=32, label=LABEL)
+            ip.addr("add", index=_lo(ip), address=address, prefixlen=32, label=LABEL)
         except NetlinkError as error:
             if error.code != _EXISTS:
                 raise
 
-    async def remove_addresses(self) -> None:
-        for address in await self._labelled():
-            await self._ip.addr("del", index=await self._lo(), address=address, prefixlen=32)
 
-    async def _labelled(self) -> list[str]:
-        return [
-            str(message.get("IFA_LOCAL"))
-            async for message in await self._ip.addr("dump", family=_INET)
-            if message.get("IFA_LABEL") == LABEL
-        ]
+def remove_addresses() -> None:
+    with IPRoute() as ip:
+        _remove_labelled(ip)
 
-    async def _lo(self) -> int:
-        return int((await self._ip.link_lookup(ifname="lo"))[0])
+
+def _remove_labelled(ip: Any, keep: str = "") -> None:
+    for message in list(ip.addr("dump", family=socket.AF_INET)):
+        address = message.get("IFA_LOCAL")
+        if message.get("IFA_LABEL") == LABEL and address != keep:
+            ip.addr("del", index=_lo(ip), address=address, prefixlen=32)
+
+
+def _lo(ip: Any) -> int:
+    return int(ip.link_lookup(ifname="lo")[0])
+
+
+# -- links ------------------------------------------------------------------------------------------------
 
 
 async def watch_links(changed: Callable[[], None]) -> None:
-    """Call `changed` for every link that comes, goes or changes, until cancelled."""
-    ip: Any = AsyncIPRoute()
-    async with ip:
-        await ip.bind(groups=RTMGRP_LINK)
-        while True:
-            async for _ in ip.get():
+    """Call `changed` when links come, go or change, until cancelled. What changed is not read."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as news:
+        news.setblocking(False)
+        news.bind((0, _LINK_NEWS))
+        arrived = asyncio.Event()
+        loop.add_reader(news, arrived.set)
+        try:
+            while True:
+                await arrived.wait()
+                arrived.clear()
+                with suppress(BlockingIOError):  # read all there is
+                    while True:
+                        _receive(news)
                 changed()
-            await asyncio.sleep(0)
+        finally:
+            loop.remove_reader(news)
 
 
-def set_hairpin(ports: Iterable[Path]) -> None:
-    """Let a frame leave by the bridge port it came in: a pod that reaches itself through its Service."""
-    for port in ports:
-        switch = port / "hairpin_mode"
-        with suppress(FileNotFoundError):  # the pod ended meanwhile
-            if switch.read_text().strip() != "1":
-                switch.write_text("1")
+def _receive(news: socket.socket) -> None:
+    try:
+        news.recv(65536)
+    except BlockingIOError:
+        raise
+    except OSError:  # more news than the buffer holds: what is lost is unimportant, that there was some is not
+        return
 
 
-def bridge_ports(bridge: str) -> list[Path]:
-    return [entry.resolve() for entry in Path("/sys/class/net", bridge, "brif").glob("*")]
+def set_hairpin(bridge: str) -> None:
+    """Let a frame leave by the bridge port it came in: a pod that reaches itself through its Service.
+
+    By netlink, since /sys shows the links of the network namespace it was mounted in, not of ours.
+    """
+    with IPRoute() as ip:
+        for master in ip.link_lookup(ifname=bridge):
+            for port in list(ip.link("dump", master=master)):
+                with suppress(NetlinkError):  # the pod ended meanwhile
+                    if not _is_hairpin(port):
+                        ip.brport("set", index=port["index"], mode=1)
+
+
+def _is_hairpin(port: Any) -> bool:
+    info = port.get("IFLA_LINKINFO")
+    data = info.get("IFLA_INFO_SLAVE_DATA") if info else None
+    return bool(data and data.get("IFLA_BRPORT_MODE"))

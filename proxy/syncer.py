@@ -18,7 +18,7 @@ from client.informer import Informer
 from proxy import conntrack, routes
 from proxy.endpoints import ZONE, ServicePort, service_ports
 from proxy.iptables import Iptables, IptablesError
-from proxy.netlink import Netlink, NetlinkError, bridge_ports, set_hairpin
+from proxy.netlink import NetlinkError, set_hairpin, set_routes
 from proxy.rules import Network, Tables, tables
 from proxy.view import ServiceView, service_of
 
@@ -152,18 +152,19 @@ class Syncer:
         await self._forever("verify", self.links_pulse, self._verify)
 
     async def _verify(self) -> None:
-        set_hairpin(bridge_ports(self._bridge))
+        await asyncio.to_thread(set_hairpin, self._bridge)
         if not await self._iptables.verify():
             metrics.count("sampan_proxy_repairs")
             _log.info("rules repaired", why="somebody else changed or displaced them")
 
     # -- routes -----------------------------------------------------------------------------------------
 
-    async def routes(self, net: Netlink) -> None:
+    async def routes(self) -> None:
         """Until cancelled. Begin only when the informers have synced."""
 
         async def sync() -> None:
-            refused = await net.set_routes(routes.routes(self._nodes.store.list(), self._node_name))
+            wanted = routes.routes(self._nodes.store.list(), self._node_name)
+            refused = await asyncio.to_thread(set_routes, wanted)
             if refused:
                 metrics.count("sampan_proxy_routes_refused", len(refused))
 

@@ -55,9 +55,15 @@ class FakeApiserver:
         self._loop.call_soon_threadsafe(change)
 
     def close(self) -> None:
+        def end_watches() -> None:
+            for queues in self._watchers.values():
+                for queue in queues:
+                    queue.put_nowait(b"")
+
+        self._loop.call_soon_threadsafe(end_watches)
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
-        self._socket.close()
 
     def _tell(self, res: Resource, kind: str, obj: meta.Obj) -> None:
         line = json.dumps({"type": kind, "object": obj}).encode() + b"\n"
@@ -69,9 +75,9 @@ class FakeApiserver:
         app = web.Application()
         for path in _PATHS:
             app.router.add_get(path, self._get)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        self._loop.run_until_complete(runner.setup())
-        self._loop.run_until_complete(web.SockSite(runner, self._socket).start())
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        self._loop.run_until_complete(self._runner.setup())
+        self._loop.run_until_complete(web.SockSite(self._runner, self._socket).start())
         self._started.set()
         self._loop.run_forever()
 
@@ -88,10 +94,11 @@ class FakeApiserver:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         try:
-            while True:
-                await response.write(await queue.get())
+            while line := await queue.get():
+                await response.write(line)
         finally:
             self._watchers[res.plural].remove(queue)
+        return response
 
     def _list(self, res: Resource) -> dict[str, Any]:
         return {

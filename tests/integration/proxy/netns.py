@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -87,14 +88,14 @@ class Server:
         while True:
             try:
                 _, peer = self._udp.recvfrom(100)
-                self._udp.sendto(self.name.encode(), peer)
             except OSError:
                 return
+            if peer is None:  # shut down
+                return
+            self._udp.sendto(self.name.encode(), peer)
 
     def close(self) -> None:
         for each in (self._tcp, self._udp):
-            try:
+            with suppress(OSError):  # an unconnected socket says so, and still wakes its thread
                 each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # a listening or unconnected socket says so, and still wakes its thread
             each.close()
