@@ -30,8 +30,11 @@ class Plan:
     delete: list[Obj] = field(default_factory=list)
 
 
-def plan(service: Obj, pods: Iterable[Obj], zones: Mapping[str, str], existing: Sequence[Obj]) -> Plan:
-    """`pods` of the service's namespace; `zones` by node name; `existing` slices that are ours, in any order."""
+def plan(
+    service: Obj, pods: Iterable[Obj], zones: Mapping[str, str], existing: Sequence[Obj], limit: int = MAX_ENDPOINTS
+) -> Plan:
+    """`pods` of the service's namespace; `zones` by node name; `existing` slices that are ours, in any order;
+    `limit` endpoints in each."""
     result = Plan()
     selected = backends.selected(service, pods)
     live = [s for s in existing if not meta.is_deleting(s)]
@@ -39,7 +42,7 @@ def plan(service: Obj, pods: Iterable[Obj], zones: Mapping[str, str], existing: 
     result.delete += [s for s in live if s.get("addressType") not in wanted_families]
     for family in wanted_families:
         ours = [s for s in live if s.get("addressType") == family]
-        _plan_family(service, family, _desired(service, family, selected, zones), ours, result)
+        _plan_family(service, family, _desired(service, family, selected, zones), ours, result, limit)
     return result
 
 
@@ -76,7 +79,7 @@ def endpoint(service: Obj, pod: Obj, ips: list[str], zones: Mapping[str, str]) -
 
 
 def _plan_family(
-    service: Obj, family: str, desired: dict[Ports, dict[str, Obj]], existing: Sequence[Obj], result: Plan
+    service: Obj, family: str, desired: dict[Ports, dict[str, Obj]], existing: Sequence[Obj], result: Plan, limit: int
 ) -> None:
     by_ports: dict[Ports, list[Obj]] = {}
     for slice_ in existing:
@@ -84,7 +87,7 @@ def _plan_family(
     wanted: list[tuple[Ports, list[Obj], Obj | None]] = []
     spare: list[Obj] = []
     for ports in sorted(by_ports.keys() | desired.keys()):
-        kept, unused = _pack(ports, desired.get(ports, {}), by_ports.get(ports, []))
+        kept, unused = _pack(ports, desired.get(ports, {}), by_ports.get(ports, []), limit)
         wanted += kept
         spare += unused
     if not wanted:
@@ -101,7 +104,7 @@ def _plan_family(
 
 
 def _pack(
-    ports: Ports, desired: dict[str, Obj], existing: Sequence[Obj]
+    ports: Ports, desired: dict[str, Obj], existing: Sequence[Obj], limit: int
 ) -> tuple[list[tuple[Ports, list[Obj], Obj | None]], list[Obj]]:
     """Endpoints to slices: those already listed stay where they are, new ones fill the fullest with room."""
     left = dict(desired)
@@ -116,11 +119,11 @@ def _pack(
             unused.append(slice_)
     fresh = list(left.values())
     for _, endpoints, _ in sorted(kept, key=lambda entry: -len(entry[1])):
-        room = MAX_ENDPOINTS - len(endpoints)
+        room = limit - len(endpoints)
         endpoints += fresh[:room]
         fresh = fresh[room:]
-    for start in range(0, len(fresh), MAX_ENDPOINTS):
-        kept.append((ports, fresh[start : start + MAX_ENDPOINTS], None))
+    for start in range(0, len(fresh), limit):
+        kept.append((ports, fresh[start : start + limit], None))
     return kept, unused
 
 

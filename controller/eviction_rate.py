@@ -61,7 +61,7 @@ class Bucket:
 
     def take(self, at: float) -> bool:
         self._refill(at)
-        if self._rate <= 0 or self._tokens < 1:
+        if self._rate <= 0 or self._tokens < 1 - 1e-9:
             return False
         self._tokens -= 1
         return True

@@ -74,7 +74,7 @@ class NamespaceLoop:
         except ApiError as error:
             remains.errors.append(f"{resource.qualified}: {error.message}")
             return
-        remains.add(resource.qualified, found)
+        remains.add(f"{resource.plural}.{resource.group}", found)
         if found and resource.qualified == PODS.qualified:
             grace = namespace_plan.grace_of(found, self._clock.now())
             remains.wait = min(max(grace / 2, 0.2), 5.0)

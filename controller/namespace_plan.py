@@ -17,7 +17,7 @@ from controller import pod_state
 
 @dataclass(slots=True)
 class Remains:
-    """What was left when we looked: counts by qualified resource name and by finalizer, and failures."""
+    """What was left when we looked: counts by `plural.group` and by finalizer, and failures."""
 
     resources: dict[str, int] = field(default_factory=dict)
     finalizers: Counter[str] = field(default_factory=Counter)

@@ -150,7 +150,7 @@ def test_why_pods_cannot_be_made_is_passed_on_and_taken_back() -> None:
 
 
 class TestRecreate:
-    spec = deployment(3, strategy={"type": "Recreate"})  # noqa: RUF012
+    spec = deployment(3, strategy={"type": "Recreate"})
 
     def test_old_pods_go_first(self) -> None:
         old = replica_set("old", 3, image="app:0", revision=1, desired=3, max=3)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from api import meta
@@ -103,6 +103,7 @@ def test_is_scaling(annotated: int | None, size: int, expected: bool) -> None:
 counts = st.integers(0, 12)
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     replicas=st.integers(1, 12), surge=counts, unavailable=counts,
     old=st.lists(st.tuples(counts, counts), max_size=3), broken=st.booleans(), choices=st.randoms(),
@@ -140,6 +141,7 @@ def test_a_rollout_stays_between_its_fenceposts_and_converges(
     assert all(n == 0 for name, (n, _) in sets.items() if name != "new")
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     replicas=st.integers(0, 30), before=st.integers(1, 30),
     sizes=st.lists(st.integers(1, 20), min_size=2, max_size=5),
