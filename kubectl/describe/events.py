@@ -16,13 +16,13 @@ def events_block(sheet: Sheet, events: list[Obj] | None) -> None:
     sheet.line(0, "Events:")
     sheet.line(1, "Type\tReason\tAge\tFrom\tMessage")
     sheet.line(1, "----\t------\t----\t----\t-------")
-    for event in sorted(events, key=_last_seen):
+    for event in sorted(events, key=last_seen):
         source = (event.get("source") or {}).get("component") or event.get("reportingComponent") or ""
         message = str(event.get("message") or "").strip()
         sheet.line(1, f"{event.get('type', '')}\t{event.get('reason', '')}\t{seen(sheet, event)}\t{source}\t{message}")
 
 
-def _last_seen(event: Obj) -> str:
+def last_seen(event: Obj) -> str:
     series = event.get("series") or {}
     return str(
         series.get("lastObservedTime")

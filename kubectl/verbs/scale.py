@@ -104,10 +104,8 @@ async def _scale(
 async def _reached(session: Session, target: Target, replicas: int, seconds: float) -> None:
     def done(obj: Obj) -> bool:
         status = obj.get("status") or {}
-        return (
-            status.get("observedGeneration", 0) >= obj["metadata"].get("generation", 0)
-            and status.get("replicas", 0) == replicas
-        )
+        observed = int(status.get("observedGeneration", 0)) >= int(obj["metadata"].get("generation", 0))
+        return observed and status.get("replicas", 0) == replicas
 
     try:
         async with asyncio.timeout(seconds):
