@@ -21,6 +21,7 @@ from deploy.cluster import (
     SERVICE_CIDR,
     Cluster,
 )
+from deploy.docker_api import DEFAULT_SOCKET
 from deploy.layout import Layout
 from deploy.nodes import Node, Places
 
@@ -37,6 +38,7 @@ class Component:
     files   what it reads at its start only: when one changes it must be restarted
     ports   those it listens on in the host's network namespace
     health  port of its plain HTTP /healthz there, 0 when it has none
+    docker  the socket of the Docker Engine that it is
     keep    `down` leaves it running, since containers hang on it
     """
 
@@ -45,7 +47,11 @@ class Component:
     files: tuple[Path, ...] = ()
     ports: tuple[int, ...] = ()
     health: int = 0
-    keep: bool = False
+    docker: Path | None = None
+
+    @property
+    def keep(self) -> bool:
+        return self.docker is not None
 
 
 def components(
@@ -55,7 +61,7 @@ def components(
     in an external one; `own_docker` the command of a Docker Engine for the host, if we run it."""
     table = []
     if tuple(own_docker):
-        table.append(Component(HOST_DOCKER, tuple(own_docker), keep=True))
+        table.append(Component(HOST_DOCKER, tuple(own_docker), docker=DEFAULT_SOCKET))
     for node in places.nodes:
         if node.machine is not None:
             table.append(_machine_docker(node))
@@ -182,7 +188,7 @@ def _machine_docker(node: Node) -> Component:
     return Component(
         node_component(HOST_DOCKER, node),
         clear_first(node.machine.docker_pidfile, node.machine.docker_command),
-        keep=True,
+        docker=node.docker_socket,
     )
 
 

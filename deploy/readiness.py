@@ -6,9 +6,11 @@ import http.client
 import time
 import urllib.request
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from deploy.api_calls import ApiServer, Obj, condition
+from deploy.docker_api import Engine
 from deploy.errors import Failure
 from deploy.layout import Layout
 from deploy.supervision import Supervision
@@ -79,6 +81,8 @@ def ailment(row: dict[str, Any], supervision: Supervision) -> str:
     """What is wrong with a daemon, "" when it runs and is healthy."""
     if supervision.running(row["name"]) is None:
         return "is not running"
+    if row["docker"] and not Engine(Path(row["docker"])).answers():
+        return f"does not answer on {row['docker']}"
     port = row["health"]
     if not port:
         return ""

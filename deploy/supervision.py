@@ -63,6 +63,7 @@ def row(layout: Layout, component: Component) -> dict[str, Any]:
         "digest": digest.hexdigest()[:16],
         "keep": component.keep,
         "health": component.health,
+        "docker": str(component.docker or ""),
     }
 
 
