@@ -1,9 +1,9 @@
 """A cluster's network without its containers: two nodes, two pods on each, a client outside, a LAN between.
 
-    sptest-client (192.168.77.9) ──┐
-    sptest-n1 (192.168.77.11) ─────┼── bridge in sptest-lan (192.168.77.1, the apiserver)
-    sptest-n2 (192.168.77.12) ─────┘
-      └ sampan0 (10.244.N.1/24) ── sptest-pN2, sptest-pN3 (10.244.N.2, .3)
+    client (192.168.77.9) ──┐
+    n1 (192.168.77.11) ─────┼── bridge in lan (192.168.77.1, the apiserver)
+    n2 (192.168.77.12) ─────┘
+      └ sampan0 (10.244.N.1/24) ── pN2, pN3 (10.244.N.2, .3)
 
 The nodes' FORWARD policy is DROP, as dockerd leaves it. The proxies are the real daemons.
 """
@@ -11,19 +11,21 @@ The nodes' FORWARD policy is DROP, as dockerd leaves it. The proxies are the rea
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from api.builtin import NODES
 from tests.integration.proxy.fake_apiserver import FakeApiserver
-from tests.integration.proxy.netns import Server, inside, sh
+from tests.integration.proxy.netns import PREFIX, Server, inside, sh
 from tests.unit.proxy.build import node
 
 PODS = ("p12", "p13", "p22", "p23")
@@ -46,9 +48,9 @@ class Lan:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._make()
-        self.api = FakeApiserver(inside("sptest-lan", lambda: socket.create_server(("192.168.77.1", 8001))))
-        self.servers = {pod: Server(f"sptest-{pod}", pod) for pod in PODS}
-        self.outside = Server("sptest-client", "client")
+        self.api = FakeApiserver(inside("lan", lambda: socket.create_server(("192.168.77.1", 8001))))
+        self.servers = {pod: Server(f"{pod}", pod) for pod in PODS}
+        self.outside = Server("client", "client")
         self.proxies: dict[str, subprocess.Popen[bytes]] = {}
         for number in ("1", "2"):
             self.api.put(NODES, node(f"n{number}", f"10.244.{number}.0/24", f"192.168.77.1{number}"))
@@ -56,31 +58,31 @@ class Lan:
 
     def _make(self) -> None:
         names = ["lan", "client", "n1", "n2", *PODS]
-        script = [f"ip netns add sptest-{name}; ip -n sptest-{name} link set lo up" for name in names]
-        script.append("ip -n sptest-lan link add br0 type bridge; ip -n sptest-lan link set br0 up")
-        script.append("ip -n sptest-lan addr add 192.168.77.1/24 dev br0")
+        script = [f"ip netns add {PREFIX}{name}; ip -n {PREFIX}{name} link set lo up" for name in names]
+        script.append(f"ip -n {PREFIX}lan link add br0 type bridge; ip -n {PREFIX}lan link set br0 up")
+        script.append(f"ip -n {PREFIX}lan addr add 192.168.77.1/24 dev br0")
         for name, ip in (("client", 9), ("n1", 11), ("n2", 12)):
             script.append(
-                f"ip -n sptest-lan link add v-{name} type veth peer name eth0 netns sptest-{name};"
-                f"ip -n sptest-lan link set v-{name} master br0 up;"
-                f"ip -n sptest-{name} addr add 192.168.77.{ip}/24 dev eth0; ip -n sptest-{name} link set eth0 up;"
-                f"ip -n sptest-{name} route add default via 192.168.77.1"
+                f"ip -n {PREFIX}lan link add v-{name} type veth peer name eth0 netns {PREFIX}{name};"
+                f"ip -n {PREFIX}lan link set v-{name} master br0 up;"
+                f"ip -n {PREFIX}{name} addr add 192.168.77.{ip}/24 dev eth0; ip -n {PREFIX}{name} link set eth0 up;"
+                f"ip -n {PREFIX}{name} route add default via 192.168.77.1"
             )
         for number in ("1", "2"):
             script.append(
-                f"ip -n sptest-n{number} link add sampan0 type bridge;"
-                f"ip -n sptest-n{number} addr add 10.244.{number}.1/24 dev sampan0;"
-                f"ip -n sptest-n{number} link set sampan0 up;"
-                f"nsenter --net=/run/netns/sptest-n{number} iptables -P FORWARD DROP;"
-                f"nsenter --net=/run/netns/sptest-n{number} iptables -t nat -A POSTROUTING -j RETURN;"
-                f"nsenter --net=/run/netns/sptest-n{number} sh -c 'echo 0 > /proc/sys/net/ipv4/ip_forward'"
+                f"ip -n {PREFIX}n{number} link add sampan0 type bridge;"
+                f"ip -n {PREFIX}n{number} addr add 10.244.{number}.1/24 dev sampan0;"
+                f"ip -n {PREFIX}n{number} link set sampan0 up;"
+                f"nsenter --net=/run/netns/{PREFIX}n{number} iptables -P FORWARD DROP;"
+                f"nsenter --net=/run/netns/{PREFIX}n{number} iptables -t nat -A POSTROUTING -j RETURN;"
+                f"nsenter --net=/run/netns/{PREFIX}n{number} sh -c 'echo 0 > /proc/sys/net/ipv4/ip_forward'"
             )
         for pod in PODS:
             script.append(
-                f"ip -n sptest-n{pod[1]} link add v-{pod} type veth peer name eth0 netns sptest-{pod};"
-                f"ip -n sptest-n{pod[1]} link set v-{pod} master sampan0 up;"
-                f"ip -n sptest-{pod} addr add {pod_ip(pod)}/24 dev eth0; ip -n sptest-{pod} link set eth0 up;"
-                f"ip -n sptest-{pod} route add default via 10.244.{pod[1]}.1"
+                f"ip -n {PREFIX}n{pod[1]} link add v-{pod} type veth peer name eth0 netns {PREFIX}{pod};"
+                f"ip -n {PREFIX}n{pod[1]} link set v-{pod} master sampan0 up;"
+                f"ip -n {PREFIX}{pod} addr add {pod_ip(pod)}/24 dev eth0; ip -n {PREFIX}{pod} link set eth0 up;"
+                f"ip -n {PREFIX}{pod} route add default via 10.244.{pod[1]}.1"
             )
         sh("\n".join(script))
 
@@ -95,7 +97,7 @@ class Lan:
         resolv = self.directory / "resolv.conf"
         resolv.write_text("nameserver 192.168.77.9\n")
         return [
-            "nsenter", f"--net=/run/netns/sptest-{name}", sys.executable, "-m", "proxy",
+            "nsenter", f"--net=/run/netns/{PREFIX}{name}", sys.executable, "-m", "proxy",
             "--kubeconfig", str(kubeconfig), "--node-name", name, "--node-ip", f"192.168.77.1{name[1]}",
             "--resolv-conf", str(resolv), "--state-dir", str(self.directory / name), "-v", "2", *more,
         ]  # fmt: skip
@@ -114,7 +116,7 @@ class Lan:
             except OSError:
                 return False
 
-        return inside(f"sptest-{name}", check)
+        return inside(f"{name}", check)
 
     def stop_proxy(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
         process = self.proxies.pop(name)
@@ -129,7 +131,7 @@ class Lan:
         return sh(
             "iptables-save | grep -v '^#' | sed 's/ *\\[.*//'; ip -4 addr; ip route; "
             "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/all/route_localnet",
-            f"sptest-{name}",
+            f"{name}",
         )
 
     def close(self) -> None:
@@ -139,12 +141,13 @@ class Lan:
         for server in (*self.servers.values(), self.outside):
             server.close()
         self.api.close()
-        remove()
 
 
 def remove() -> None:
+    """What this run made, and what runs that were killed left."""
     for name in sh("ls /run/netns").split():
-        if name.startswith("sptest-"):
+        owner = re.fullmatch(r"sp(\d+)-\w+", name)
+        if owner and (name.startswith(PREFIX) or not Path("/proc", owner[1]).exists()):
             sh(f"ip netns del {name}")
 
 
@@ -153,11 +156,11 @@ def bare_lan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lan]:
     assert os.geteuid() == 0, "these tests make network namespaces: run them as root"
     sh("mkdir -p /run/netns")
     remove()
-    made = Lan(tmp_path_factory.mktemp("lan"))
-    try:
+    with ExitStack() as undo:
+        undo.callback(remove)
+        made = Lan(tmp_path_factory.mktemp("lan"))
+        undo.callback(made.close)
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Network namespaces and the sockets made in them. A socket stays in the namespace it was made in, so servers and
+"""Network namespaces (named without PREFIX) and the sockets made in them. A socket stays in the namespace it was made in, so servers and
 clients of many "machines" live in this one process.
 """
 
@@ -14,15 +14,16 @@ from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
+PREFIX = f"sp{os.getpid()}-"  # two runs on one machine keep out of each other's way
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def sh(command: str, netns: str = "") -> str:
     """stdout of a shell command; AssertionError with its stderr."""
-    argv = ["nsenter", f"--net=/run/netns/{netns}"] if netns else []
+    argv = ["nsenter", f"--net=/run/netns/{PREFIX}{netns}"] if netns else []
     done = subprocess.run([*argv, "sh", "-ec", command], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command!r} in {netns or 'the host'}: {done.stderr}"
+    assert done.returncode == 0, f"{command[:200]!r} in {netns or 'the host'}: {done.stderr}"
     return done.stdout
 
 
@@ -33,7 +34,7 @@ def inside(netns: str, call: Callable[[], T]) -> T:
 
     def enter() -> None:
         try:
-            with open(f"/run/netns/{netns}") as handle:
+            with open(f"/run/netns/{PREFIX}{netns}") as handle:
                 if _libc.setns(handle.fileno(), _CLONE_NEWNET):
                     raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
             results.append(call())
