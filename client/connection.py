@@ -11,6 +11,7 @@ third of the CPU. There is one pool of connections and one TLS context.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -20,7 +21,18 @@ from urllib.parse import urlencode, urlsplit
 # httpx imports its own command line (click, rich, pygments) when it can: memory that no daemon has a use for.
 sys.modules.setdefault("httpx._main", cast(Any, None))
 
+# aiohttp reads the system's certificates at import, for contexts of its own that we never use. OpenSSL's
+# variable says where they are: nowhere, for so long.
+_certificates = os.environ.get("SSL_CERT_FILE")
+os.environ["SSL_CERT_FILE"] = os.devnull
+
 import aiohttp
+
+if _certificates is None:
+    del os.environ["SSL_CERT_FILE"]
+else:
+    os.environ["SSL_CERT_FILE"] = _certificates
+
 import httpx
 import orjson
 from httpx_aiohttp import AiohttpTransport

@@ -130,8 +130,11 @@ class Scheduler:
     def _on_assigned(self, old: Obj | None, new: Obj) -> None:
         if old is not None and old["spec"] == new["spec"] and meta.labels(old) == meta.labels(new):
             return
+        uid, node = meta.uid(new), str(new["spec"]["nodeName"])
+        self.queue.remove(uid)
+        if self.snapshot.node_of(uid) == node and old is not None and _same_but_bound(old, new):
+            return  # what we assumed has come true
         pod = read(new)
-        self.queue.remove(pod.uid)
         shrinks = old is not None and bool(old["spec"].get("nodeName"))  # resized in place
         self.snapshot.place(pod, pod.node)
         if shrinks:
@@ -152,3 +155,12 @@ class Scheduler:
         if changes:
             self.queue.changed(changes, self._clock.monotonic())
             self._wake.set()
+
+
+def _same_but_bound(old: Obj, new: Obj) -> bool:
+    before, after = old["spec"], new["spec"]
+    return (
+        "nodeName" not in before
+        and before.get("containers") == after.get("containers")
+        and meta.labels(old) == meta.labels(new)
+    )
