@@ -49,6 +49,9 @@ class HttpProtocol(HttpToolsProtocol):
             scope: Any = self.scope
             scope["sampan.peer"] = self.peer
 
+    def _unsupported_upgrade_warning(self) -> None:
+        log.debug("a client asks for an upgrade that is not WebSocket")
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         scope: Any = cycle.scope
         scope["sampan.whole"] = partial(_send_whole, cycle)
@@ -90,6 +93,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             scope: Any = self.scope
             scope["sampan.peer"] = self.peer
         await super().run_asgi()
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True  # refused in due form: nothing to complain of
 
 
 def _tls(options: Options) -> ssl.SSLContext:

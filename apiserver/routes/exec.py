@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import OrderedDict
 
 import websockets.asyncio.client
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
-from api.errors import BadRequest, NotFound
+from api.errors import ApiError, BadRequest
 from api.meta import Obj
 from api.registry import Resource
 from apiserver.context import Context
@@ -25,7 +26,11 @@ from apiserver.routes.table import Handlers
 
 _Remote = websockets.asyncio.client.ClientConnection
 _FLAGS = ("stdin", "stdout", "stderr", "tty")
-_UPGRADE = "Upgrade request required"
+
+# A client whose WebSocket was refused asks again in an older way (POST and SPDY) and tells its user of that
+# answer alone. So the reason of the first refusal is kept for it.
+_refusals: OrderedDict[tuple[str, str, bytes], ApiError] = OrderedDict()
+_REMEMBERED = 64
 
 
 async def _exec(context: Context, request: Request, res: Resource) -> Answer:
@@ -50,22 +55,18 @@ async def _connect(
         raise BadRequest(f"cannot {verb} a container in a completed pod; current phase is {phase}")
     query += [(flag, "true") for flag in _FLAGS if request.flag(flag)]
     node = await node_of(context, pod, container, f"pods/{info.name}")
-    if request.scope["type"] != "websocket":
-        # What a client tries when the WebSocket was refused: its user sees this answer, not the first one.
-        _check_running(pod, container)
-        raise BadRequest(_UPGRADE)
     path = f"/{verb}/{info.namespace}/{info.name}/{container}"
-    remote = await _dial(context, node, path, query, request.scope.get("subprotocols") or [])
+    asked = (request.user.name, request.path, request.scope["query_string"])
+    if request.scope["type"] != "websocket":
+        raise _refusals.pop(asked, None) or BadRequest("Upgrade request required")
+    try:
+        remote = await _dial(context, node, path, query, request.scope.get("subprotocols") or [])
+    except ApiError as error:
+        _refusals[asked] = error
+        while len(_refusals) > _REMEMBERED:
+            _refusals.popitem(last=False)
+        raise
     return Relay(lambda receive, send: _relay(remote, receive, send))
-
-
-def _check_running(pod: Obj, container: str) -> None:
-    status = pod.get("status") or {}
-    kinds = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
-    for found in (c for kind in kinds for c in status.get(kind) or []):
-        if found["name"] == container and "running" in (found.get("state") or {}):
-            return
-    raise NotFound(f'container not found ("{container}")')
 
 
 async def _dial(
