@@ -32,7 +32,7 @@ def drop_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: drop_nulls(v) for k, v in value.items() if v is not None}
     if isinstance(value, list):
-        return [drop_nulls(v) for v in value]
+        return [{} if v is None else drop_nulls(v) for v in value]
     return value
 
 
