@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 from deploy.cluster import (
@@ -23,6 +24,7 @@ from deploy.cluster import (
 )
 from deploy.docker_api import DEFAULT_SOCKET
 from deploy.layout import Layout
+from deploy.machine_docker import Docker
 from deploy.nodes import Node, Places
 
 ETCD_CLIENT_PORT, ETCD_PEER_PORT = 12379, 12380
@@ -187,14 +189,15 @@ def _machine_docker(node: Node) -> Component:
     assert node.machine is not None
     return Component(
         node_component(HOST_DOCKER, node),
-        clear_first(node.machine.docker_pidfile, node.machine.docker_command),
+        dockerd(node.machine.docker, node.machine.docker_command),
         docker=node.docker_socket,
     )
 
 
-def clear_first(pid_file: Path, command: Iterable[str]) -> tuple[str, ...]:
-    """dockerd refuses to start when the pid in a stale file is alive again as something else."""
-    return ("sh", "-c", 'mkdir -p "${0%/*}" && rm -f "$0" && exec "$@"', str(pid_file), *command)
+def dockerd(docker: Docker, command: Iterable[str]) -> tuple[str, ...]:
+    """The command, run after what a killed predecessor left in its way is gone."""
+    script = resources.files("deploy") / "scripts" / "run-dockerd.sh"
+    return ("sh", str(script), str(docker.runtime), *command)
 
 
 def _on(node: Node, component: Component) -> Component:

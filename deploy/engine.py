@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from deploy import changes, host, processes, supervision
-from deploy.components import HOST_DOCKER, clear_first
+from deploy.components import HOST_DOCKER, dockerd
 from deploy.docker_api import DEFAULT_SOCKET, Engine
 from deploy.errors import Failure
 from deploy.layout import Layout
@@ -43,7 +43,7 @@ def choose(layout: Layout) -> tuple[str, ...]:
     docker = own_engine(layout)
     docker.prepare()
     enters_namespace = 2  # the first words of the command of a machine
-    return clear_first(docker.pidfile, [*docker.command[enters_namespace:], "--host", f"unix://{DEFAULT_SOCKET}"])
+    return dockerd(docker, [*docker.command[enters_namespace:], "--host", f"unix://{DEFAULT_SOCKET}"])
 
 
 def remove(layout: Layout) -> list[str]:
