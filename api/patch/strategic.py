@@ -85,7 +85,7 @@ def _merge_list(old: list[Any], new: list[Any], schema: Schema | None, order: li
         return _plain_list(new)
     if merge.key is None:
         merged = old + [v for v in new if v not in old]
-        return _in_order(merged, order, None, old) if order else merged
+        return _in_order(merged, order or new, None, old)
     if any(not isinstance(item, dict) for item in new):
         raise BadRequest(f"expected a list of objects with merge key {merge.key}")
     return _merge_by_key(old, new, merge.key, schemas.items_of(schema or {}), order)
@@ -105,34 +105,25 @@ def _merge_by_key(old: list[Any], new: list[Obj], key: str, item: Schema, order:
             result[matching[0]] = _merge_map(result[matching[0]], element, item)
         else:
             result.append(_merge_map({}, element, item))
-    return _in_order(result, order, key, old) if order else result
+    return _in_order(result, order or new, key, old)
 
 
 def _in_order(merged: list[Any], order: list[Any], key: str | None, before: list[Any]) -> list[Any]:
-    """`merged` sorted as `order` asks; what the order does not name keeps its place after its old neighbour."""
+    """`merged` sorted as `order` asks, else as the patch lists it. What is not named there keeps its order, and
+    goes in before the first named element that followed it in `before`: a new element comes first."""
 
     def identity(element: Any) -> Any:
         return element.get(key) if key and isinstance(element, dict) else element
 
-    wanted = [identity(e) for e in order]
+    wanted, old = [identity(e) for e in order], [identity(e) for e in before]
     named = sorted((e for e in merged if identity(e) in wanted), key=lambda e: wanted.index(identity(e)))
     others = [e for e in merged if identity(e) not in wanted]
-    old_ids = [identity(e) for e in before]
-    result = list(named)
-    for element in others:
-        place = _place(identity(element), [identity(e) for e in result], old_ids)
-        result.insert(place, element)
-    return result
-
-
-def _place(element: Any, placed: list[Any], old: list[Any]) -> int:
-    """Where a server-only element goes: right after the nearest earlier old neighbour that is placed."""
-    if element not in old:
-        return len(placed)
-    for neighbour in reversed(old[: old.index(element)]):
-        if neighbour in placed:
-            return placed.index(neighbour) + 1
-    return 0
+    result: list[Any] = []
+    while named and others:
+        one, other = identity(named[0]), identity(others[0])
+        first = one in old and other in old and old.index(other) < old.index(one)
+        result.append((others if first else named).pop(0))
+    return result + named + others
 
 
 def _plain(patch: Obj) -> Obj:

@@ -39,7 +39,7 @@ def _pod(*containers: dict[str, Any]) -> dict[str, Any]:
     ("patch", "expected"),
     [
         pytest.param([{"name": "a", "image": "x:2"}], [("a", "x:2"), ("b", "y")], id="merged by name"),
-        pytest.param([{"name": "c", "image": "z"}], [("a", "x"), ("b", "y"), ("c", "z")], id="new element appended"),
+        pytest.param([{"name": "c", "image": "z"}], [("c", "z"), ("a", "x"), ("b", "y")], id="new element first"),
         pytest.param([{"name": "a", "$patch": "delete"}], [("b", "y")], id="deleted"),
         pytest.param([{"$patch": "replace"}, {"name": "c", "image": "z"}], [("c", "z")], id="replaced"),
     ],
@@ -56,13 +56,13 @@ def test_order_directive_sorts_and_keeps_server_only_elements() -> None:
     pod = _pod({"name": "a"}, {"name": "sidecar"}, {"name": "b"})
     patch = {"spec": {"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}]}}
     names = [c["name"] for c in strategic.apply(PODS, pod, patch)["spec"]["containers"]]
-    assert names == ["b", "a", "sidecar"]
+    assert names == ["sidecar", "b", "a"]
 
 
 def test_primitive_lists_merge_and_delete() -> None:
     pod = {"metadata": {"name": "p", "finalizers": ["a", "b"]}}
     patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]}}
-    assert strategic.apply(PODS, pod, patch)["metadata"]["finalizers"] == ["b", "c"]
+    assert strategic.apply(PODS, pod, patch)["metadata"]["finalizers"] == ["c", "b"]
 
 
 def test_retain_keys_drops_the_rest() -> None:
