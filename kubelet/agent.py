@@ -19,7 +19,7 @@ from kubelet.lookup import Lookup
 from kubelet.node import NodeAgent
 from kubelet.pleg import Observer
 from kubelet.pods import Pods
-from kubelet.runner import Facts, Runner
+from kubelet.runner import Facts, Runner, may_lower_oom_score
 from kubelet.server import Server
 from kubelet.status_manager import StatusManager
 from kubelet.volumes.manager import Volumes
@@ -61,6 +61,7 @@ async def serve(daemon: Daemon) -> None:
     facts = Facts(
         args.node_name, args.node_ip or own_address(daemon.config.server), args.cluster_dns, args.cluster_domain
     )
+    facts.lower_oom_score = await asyncio.to_thread(may_lower_oom_score)
     runtime = DockerRuntime(args.docker_host, args.cluster_name, args.node_name)
     recorder = EventRecorder(client, "kubelet", host=args.node_name, clock=clock)
     pod_informer = Informer(client, PODS, fields=f"spec.nodeName={args.node_name}", clock=clock)

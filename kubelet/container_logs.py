@@ -25,7 +25,7 @@ def container_id(pod: Mapping[str, Any], name: str, previous: bool) -> str:
         if not last.get("containerID"):
             raise BadRequest(f'previous terminated container "{name}" in pod "{pod_name}" not found')
         return _plain(last["containerID"])
-    if state.get("running"):
+    if "running" in state:
         return _plain(found["containerID"])
     if (state.get("terminated") or {}).get("containerID"):
         return _plain(state["terminated"]["containerID"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ _log = log.get("pleg")
 RELIST_SECONDS = 60.0
 _RECONNECT_SECONDS = 1.0
 _MESSAGE_BYTES = 4096
+_REMEMBERED = 500
 
 
 class Observer:
@@ -31,6 +33,7 @@ class Observer:
         self._by_pod: dict[str, set[str]] = {}
         self._busy: set[str] = set()
         self._exits: dict[str, asyncio.Event] = {}
+        self._gone: deque[str] = deque(maxlen=_REMEMBERED)
         self.connected = False
         self._listed = asyncio.Event()
 
@@ -75,6 +78,8 @@ class Observer:
         return found
 
     def forget(self, container_id: str) -> None:
+        """It is removed. A look that was under way meanwhile no longer counts: ids are never used again."""
+        self._gone.append(container_id)
         gone = self._containers.pop(container_id, None)
         if gone is None:
             return
@@ -165,7 +170,7 @@ class Observer:
         self._listed.set()
 
     def _put(self, container: Container) -> None:
-        if self._containers.get(container.id) == container:
+        if self._containers.get(container.id) == container or container.id in self._gone:
             return
         self._containers[container.id] = container
         self._by_pod.setdefault(container.pod_uid, set()).add(container.id)

@@ -37,6 +37,8 @@ _CONFIG_RETRY = 5.0
 _CREATE_RETRY = 10.0
 _LEAST_GRACE = 2
 _KILL_SECONDS = 30.0
+_OOM_DENIED = ("oom_score_adj", "can't get final child's PID from pipe")
+"""How runc says that it may not lower oom_score_adj; the second when its first stage fails without a word."""
 
 
 class TryFailed(Exception):
@@ -312,6 +314,18 @@ class Runner:
 
     def _failed(self, reason: str, message: str, attempt: int, seconds: float) -> TryFailed:
         return TryFailed(Failure(reason, message, attempt, self._clock.now() + timedelta(seconds=seconds)))
+
+
+def may_lower_oom_score() -> bool:
+    """Whether this machine lets a process be made less likely to be killed (CAP_SYS_RESOURCE)."""
+    own = Path("/proc/self/oom_score_adj")
+    before = own.read_text()
+    try:
+        own.write_text("-998")
+    except PermissionError:
+        return False
+    own.write_text(before)
+    return True
 
 
 def host_resolver() -> names.Resolver:

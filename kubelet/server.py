@@ -87,6 +87,9 @@ class Server:
                     if left <= 0:
                         break
             await response.write_eof()
+        except ConnectionResetError:
+            # The reader has gone: with follow that is the usual end.
+            return response
         finally:
             stream.close()
         return response

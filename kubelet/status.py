@@ -150,6 +150,8 @@ def _container_status(
             result["ready"] = init and not is_sidecar(spec) and latest.exit_code == 0
         if previous is not None and previous.exited:
             result["lastState"] = {"terminated": terminated(previous)}
+    if (result["lastState"].get("terminated") or {}).get("containerID") == result.get("containerID"):
+        result["lastState"] = {}
     if not result["state"].get("running"):
         _fill_held_back(result, name, memory, plan, pod)
     return result
@@ -169,7 +171,7 @@ def _fill_vanished(result: Obj, old: Mapping[str, Any], pod: Mapping[str, Any], 
     if state.get("terminated"):
         result["state"] = state
         result["ready"] = bool(old.get("ready"))
-    elif state.get("running"):
+    elif "running" in state:
         lost = {
             "exitCode": 137,
             "reason": "ContainerStatusUnknown",

@@ -81,6 +81,7 @@ class PodWorker:
         self._news = asyncio.Event()
         self._news.set()
         self._timer: Timer | None = None
+        self._timer_due = 0.0
         self._prober = Prober(shared.hooks, shared.recorder, shared.clock, self.wake)
         self._refresh_due = shared.clock.monotonic() + _REFRESH_SECONDS
         self._told_back_off: dict[str, str] = {}
@@ -123,6 +124,9 @@ class PodWorker:
         while not self._finished:
             await self._news.wait()
             self._news.clear()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             try:
                 await self._sync()
                 self._errors.reset()
@@ -147,9 +151,18 @@ class PodWorker:
         return f"{self.pod['metadata'].get('namespace', '')}/{self.pod['metadata']['name']}"
 
     def _wake_in(self, seconds: float) -> None:
+        """At the latest in so many seconds; an earlier timer stays."""
+        due = self._shared.clock.monotonic() + max(seconds, 0.01)
         if self._timer is not None:
+            if self._timer_due <= due:
+                return
             self._timer.cancel()
-        self._timer = self._shared.clock.call_later(max(seconds, 0.01), self.wake)
+        self._timer_due = due
+        self._timer = self._shared.clock.call_later(max(seconds, 0.01), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self.wake()
 
     async def _sync(self) -> None:
         clock = self._shared.clock

@@ -1,0 +1,216 @@
+"""The decision table: what is there, what is done about it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from kubelet.model import BackOff, Failure, Probes
+from kubelet.sync import (
+    Finish,
+    Kill,
+    MakeSandbox,
+    Memory,
+    Remove,
+    StartContainer,
+    StopSandbox,
+    decide,
+    go_duration,
+    next_attempt,
+)
+from tests.unit.kubelet.pods import NOW, deleted, exited, pod, running, sandbox, seen
+
+
+def shown(plan_actions: list[object]) -> list[str]:
+    """Actions as short words, so that a table of them can be read."""
+    words = []
+    for action in plan_actions:
+        match action:
+            case MakeSandbox(attempt):
+                words.append(f"sandbox {attempt}")
+            case StartContainer(name, attempt):
+                words.append(f"start {name} {attempt}")
+            case Kill():
+                words.append(f"kill {action.container.id} {action.grace}")
+            case StopSandbox(container):
+                words.append(f"stop {container.id}")
+            case Remove(container):
+                words.append(f"remove {container.id}")
+            case Finish():
+                words.append("finish")
+    return words
+
+
+CASES = {
+    "a new pod gets a sandbox": (pod(), seen(), ["sandbox 0"]),
+    "then its container": (pod(), seen(sandbox()), ["start app 0"]),
+    "then nothing": (pod(), seen(sandbox(), running()), []),
+    "two containers start together": (pod("a", "b"), seen(sandbox()), ["start a 0", "start b 0"]),
+    "the first init container comes first": (pod(init=("i", "j")), seen(sandbox()), ["start i 0"]),
+    "the second waits for the first": (pod(init=("i", "j")), seen(sandbox(), running("i")), []),
+    "the second follows the first": (pod(init=("i", "j")), seen(sandbox(), exited("i")), ["start j 0"]),
+    "the app follows the last": (pod(init=("i",)), seen(sandbox(), exited("i")), ["start app 0"]),
+    "a failed init container is tried again": (
+        pod(init=("i",)), seen(sandbox(), exited("i", code=1)), ["start i 1"],
+    ),
+    "with Never it is not, and the pod ends": (
+        pod(init=("i",), policy="Never"), seen(sandbox(), exited("i", code=1)), ["stop sb-0"],
+    ),
+    "an exited container is restarted": (pod(), seen(sandbox(), exited()), ["start app 1"]),
+    "OnFailure restarts a failure": (
+        pod(policy="OnFailure"), seen(sandbox(), exited(code=1)), ["start app 1"],
+    ),
+    "OnFailure lets success be": (pod(policy="OnFailure"), seen(sandbox(), exited()), ["stop sb-0"]),
+    "Never lets failure be": (pod(policy="Never"), seen(sandbox(), exited(code=1)), ["stop sb-0"]),
+    "a finished pod keeps its dead sandbox": (
+        pod(policy="Never"), seen(sandbox(state="exited"), exited()), [],
+    ),
+    "one of two has ended, the other goes on": (
+        pod("a", "b", policy="Never"), seen(sandbox(), exited("a"), running("b")), [],
+    ),
+    "a dead sandbox takes its containers along": (
+        pod(), seen(sandbox(state="exited"), running()), ["kill app-0 0"],
+    ),
+    "and is replaced once they are dead": (
+        pod(), seen(sandbox(state="exited"), exited(code=137)), ["remove sb-0", "sandbox 1"],
+    ),
+    "in a new sandbox all starts again": (
+        pod(init=("i",)), seen(sandbox(1), exited("i"), exited(code=137)), ["start i 1"],
+    ),
+    "the app too, with a higher count": (
+        pod(init=("i",)),
+        seen(sandbox(1), exited("i"), exited("i", 1, box=1), exited(code=137)),
+        ["start app 1"],
+    ),
+    "OnFailure: what had succeeded is not run again in a new sandbox": (
+        pod("a", "b", policy="OnFailure"),
+        seen(sandbox(1), exited("a"), exited("b", code=137)),
+        ["start b 1"],
+    ),
+    "a made but never started container is made anew": (
+        pod(),
+        seen(sandbox(), running("app").__class__(
+            "app-0", "u-1", "web", "default", "app", 0, "created", sandbox_id="sb-0")),
+        ["remove app-0", "start app 0"],
+    ),
+    "only the two newest of a name are kept": (
+        pod(), seen(sandbox(), exited(attempt=0), exited(attempt=1), running(attempt=2)), ["remove app-0"],
+    ),
+    "a restart leaves the newest exited one only": (
+        pod(), seen(sandbox(), exited(attempt=0, ago=9), exited(attempt=1)), ["start app 2", "remove app-0"],
+    ),
+    "a container the spec does not have is ended": (
+        pod(), seen(sandbox(), running(), running("other")), ["kill other-0 30"],
+    ),
+    "a changed image asks for a new container": (
+        pod(), seen(sandbox(), running(spec_hash="of another image")), ["kill app-0 30"],
+    ),
+    "a deleted pod's containers are ended": (deleted(pod(), 7), seen(sandbox(), running()), ["kill app-0 7"]),
+    "then it is finished": (deleted(pod()), seen(sandbox(), exited()), ["finish"]),
+    "a deleted pod that never ran is finished": (deleted(pod()), seen(), ["finish"]),
+    "a deleted pod starts nothing": (deleted(pod("a", "b")), seen(sandbox(), running("a")), ["kill a-0 30"]),
+    "a pod marked Failed by another is ended": (
+        pod(status={"phase": "Failed"}), seen(sandbox(), running()), ["kill app-0 30"],
+    ),
+    "a finished pod is not started": (pod(status={"phase": "Succeeded"}), seen(), []),
+    "past its deadline it is ended": (
+        pod(activeDeadlineSeconds=5, status={"startTime": "2026-01-02T03:04:00Z"}),
+        seen(sandbox(), running()),
+        ["kill app-0 30"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_decision(case: str) -> None:
+    obj, observed, expected = CASES[case]
+    assert shown(list(decide(obj, observed, Memory(), NOW).actions)) == expected
+
+
+def test_first_crash_restarts_at_once_the_second_waits() -> None:
+    memory = Memory()
+    plan = decide(pod(), seen(sandbox(), exited(code=1)), memory, NOW)
+    (start,) = plan.actions
+    assert isinstance(start, StartContainer)
+    assert start.back_off == BackOff(10.0, NOW)
+    memory.back_offs["app"] = start.back_off
+    later = NOW + timedelta(seconds=1)
+    again = decide(pod(), seen(sandbox(), exited(attempt=1, code=1)), memory, later)
+    assert again.actions == []
+    assert again.wake_at == NOW + timedelta(seconds=10)
+    assert again.waiting == {
+        "app": "back-off 10s restarting failed container=app pod=web_default(u-1)",
+    }
+
+
+def test_back_off_doubles_up_to_five_minutes() -> None:
+    memory, delays = Memory(back_offs={"app": BackOff(10.0, NOW)}), []
+    at = NOW
+    for attempt in range(1, 8):
+        ended = exited(attempt=attempt, code=1, ago=(NOW - at).total_seconds())
+        waiting = decide(pod(), seen(sandbox(), ended), memory, at)
+        assert waiting.wake_at is not None
+        at = waiting.wake_at
+        (start, *_) = decide(pod(), seen(sandbox(), ended), memory, at).actions
+        assert isinstance(start, StartContainer) and start.back_off is not None
+        memory.back_offs["app"] = start.back_off
+        delays.append(start.back_off.delay)
+    assert delays == [20.0, 40.0, 80.0, 160.0, 300.0, 300.0, 300.0]
+
+
+def test_ten_minutes_of_running_reset_the_back_off() -> None:
+    memory = Memory(back_offs={"app": BackOff(300.0, NOW - timedelta(seconds=601))})
+    (start,) = decide(pod(), seen(sandbox(), exited(code=1)), memory, NOW).actions
+    assert isinstance(start, StartContainer)
+    assert start.back_off == BackOff(10.0, NOW)
+
+
+def test_a_failed_try_waits_for_its_time() -> None:
+    until = NOW + timedelta(seconds=5)
+    memory = Memory(failures={"app": Failure("CreateContainerConfigError", "no", 0, until)})
+    plan = decide(pod(), seen(sandbox()), memory, NOW)
+    assert (plan.actions, plan.wake_at) == ([], until)
+    assert shown(list(decide(pod(), seen(sandbox()), memory, until).actions)) == ["start app 0"]
+
+
+def test_failed_liveness_kills_with_the_probes_own_grace() -> None:
+    memory = Memory(probes={"app-0": Probes("app-0", failed="liveness", grace=3)})
+    (kill,) = decide(pod(), seen(sandbox(), running()), memory, NOW).actions
+    assert isinstance(kill, Kill)
+    assert (kill.grace, kill.message) == (3, "Container app failed liveness probe, will be restarted")
+
+
+def test_a_kill_under_way_is_repeated_only_when_sooner() -> None:
+    memory = Memory(kills={"app-0": NOW + timedelta(seconds=30)}, stopping_since=NOW)
+    assert decide(deleted(pod(), 30), seen(sandbox(), running()), memory, NOW).actions == []
+    sooner = decide(deleted(pod(), 2), seen(sandbox(), running()), memory, NOW)
+    assert shown(list(sooner.actions)) == ["kill app-0 2"]
+
+
+def test_sidecars_end_last() -> None:
+    obj = pod(initContainers=[{"name": "s", "image": "i", "restartPolicy": "Always"}])
+    both = decide(deleted(obj), seen(sandbox(), running("s"), running()), Memory(), NOW)
+    assert shown(list(both.actions)) == ["kill app-0 30"]
+    one = decide(deleted(obj), seen(sandbox(), running("s"), exited()), Memory(), NOW)
+    assert shown(list(one.actions)) == ["kill s-0 30"]
+
+
+def test_a_sidecar_lets_the_next_start_when_it_has_started() -> None:
+    obj = pod(initContainers=[{"name": "s", "image": "i", "restartPolicy": "Always"}])
+    assert shown(list(decide(obj, seen(sandbox()), Memory(), NOW).actions)) == ["start s 0"]
+    starting = Memory(probes={"s-0": Probes("s-0", started=False)})
+    assert decide(obj, seen(sandbox(), running("s")), starting, NOW).actions == []
+    up = decide(obj, seen(sandbox(), running("s")), Memory(), NOW)
+    assert shown(list(up.actions)) == ["start app 0"]
+
+
+def test_attempts_go_on_from_the_stored_status() -> None:
+    told = {"containerStatuses": [{"name": "app", "restartCount": 4, "containerID": "docker://x"}]}
+    assert next_attempt("app", seen(), told) == 5
+    assert next_attempt("app", seen(exited(attempt=7)), told) == 8
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(10, "10s"), (160, "2m40s"), (300, "5m0s")])
+def test_durations_read_as_upstream_prints_them(seconds: float, text: str) -> None:
+    assert go_duration(seconds) == text

@@ -1,0 +1,154 @@
+"""Whatever happens, and in whatever order: nothing is doubled, nothing of a deleted pod is left running."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api.meta import Obj
+from kubelet.model import SANDBOX, Container, PodContainers
+from kubelet.sync import Finish, Kill, MakeSandbox, Memory, Remove, StartContainer, StopSandbox, decide
+from tests.unit.kubelet.pods import NOW, deleted, pod
+
+
+class World:
+    """A Docker that does what it is told, and a fate that does what it likes."""
+
+    def __init__(self, obj: Obj) -> None:
+        self.pod, self.memory, self.now = obj, Memory(), NOW
+        self.containers: dict[str, Container] = {}
+        self.finished = False
+        self._made = 0
+
+    def observed(self) -> PodContainers:
+        return PodContainers.of(self.containers.values())
+
+    def make(self, name: str, attempt: int, state: str) -> None:
+        twins = [c for c in self.containers.values() if (c.name, c.attempt) == (name, attempt)]
+        assert not twins, f"two containers of {name} attempt {attempt}"
+        if name != SANDBOX and state == "running":
+            alive = [c for c in self.containers.values() if c.name == name and c.running]
+            assert not alive, f"a second {name} was started beside a running one"
+        self._made += 1
+        live = self.observed().live_sandbox
+        made = Container(
+            f"c{self._made}", "u-1", "web", "default", name, attempt, state,
+            sandbox_id="" if name == SANDBOX or live is None else live.id, started_at=self.now,
+        )  # fmt: skip
+        self.containers[made.id] = made
+
+    def end(self, container_id: str, code: int) -> None:
+        found = self.containers.get(container_id)
+        if found is not None and found.running:
+            ended = replace(found, state="exited", exit_code=code, finished_at=self.now)
+            self.containers[container_id] = ended
+            self.memory.kills.pop(container_id, None)
+
+    def sync(self, stop_after: int, crash_in_start: bool) -> None:
+        """One decision, carried out up to `stop_after` actions (the kubelet may die at any point)."""
+        plan = decide(self.pod, self.observed(), self.memory, self.now)
+        for action in plan.actions[:stop_after]:
+            assert not self.finished
+            if self.pod["metadata"].get("deletionTimestamp"):
+                assert not isinstance(action, StartContainer | MakeSandbox), "a deleted pod starts something"
+            match action:
+                case MakeSandbox(attempt):
+                    self.make(SANDBOX, attempt, "running")
+                    return
+                case StartContainer(name, attempt, back_off):
+                    self.make(name, attempt, "created" if crash_in_start else "running")
+                    if back_off is not None:
+                        self.memory.back_offs[name] = back_off
+                case Kill(container, grace):
+                    self.memory.kills[container.id] = self.now + timedelta(seconds=grace)
+                case StopSandbox(container):
+                    self.end(container.id, 137)
+                case Remove(container):
+                    self.containers.pop(container.id, None)
+                case Finish():
+                    assert not self.observed().running()
+                    self.containers.clear()
+                    self.finished = True
+                    return
+
+    def fulfil_kills(self) -> None:
+        for container_id in list(self.memory.kills):
+            self.end(container_id, 143)
+
+    def restart_kubelet(self) -> None:
+        self.memory = Memory()
+
+
+EVENTS = st.one_of(
+    st.tuples(st.just("sync"), st.integers(0, 6), st.booleans()),
+    st.tuples(st.just("exit"), st.integers(0, 9), st.sampled_from([0, 1, 137])),
+    st.tuples(st.just("vanish"), st.integers(0, 9), st.none()),
+    st.tuples(st.just("kills"), st.none(), st.none()),
+    st.tuples(st.just("time"), st.sampled_from([1, 10, 400]), st.none()),
+    st.tuples(st.just("restart"), st.none(), st.none()),
+    st.tuples(st.just("delete"), st.sampled_from([0, 1, 30]), st.none()),
+)
+PODS = st.builds(
+    pod,
+    st.just("a"),
+    st.just("b"),
+    init=st.sampled_from([(), ("i",), ("i", "j")]),
+    policy=st.sampled_from(["Always", "OnFailure", "Never"]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(PODS, st.lists(EVENTS, max_size=40))
+def test_no_story_doubles_or_orphans_a_container(obj: Obj, story: list[tuple[str, int, object]]) -> None:
+    world = World(obj)
+    for event, number, detail in story:
+        if world.finished:
+            break
+        ids = sorted(world.containers)
+        match event:
+            case "sync":
+                world.sync(number, bool(detail))
+            case "exit" if ids:
+                world.end(ids[number % len(ids)], int(str(detail)))
+            case "vanish" if ids:
+                world.containers.pop(ids[number % len(ids)])
+            case "kills":
+                world.fulfil_kills()
+            case "time":
+                world.now += timedelta(seconds=number)
+            case "restart":
+                world.restart_kubelet()
+            case "delete":
+                world.pod = deleted(world.pod, number)
+    _end(world)
+
+
+def _end(world: World) -> None:
+    """However it went: once deleted, the pod is gone after a few quiet rounds."""
+    world.pod = deleted(world.pod, 1)
+    for _ in range(12):
+        if world.finished:
+            break
+        world.sync(99, False)
+        world.fulfil_kills()
+        world.now += timedelta(seconds=5)
+    assert world.finished
+    assert world.containers == {}
+
+
+@settings(max_examples=60, deadline=None)
+@given(PODS, st.integers(0, 1))
+def test_a_quiet_world_comes_to_rest_with_all_containers_running(obj: Obj, _: int) -> None:
+    world, at = World(obj), NOW
+    for _round in range(12):
+        world.sync(99, False)
+        for container in list(world.containers.values()):
+            if container.name in ("i", "j"):
+                world.end(container.id, 0)
+        assert isinstance(at, datetime)
+    names = sorted(c.name for c in world.observed().running())
+    assert names == ["a", "b"]
+    assert decide(world.pod, world.observed(), world.memory, world.now).actions == []
