@@ -10,7 +10,7 @@ import asyncio
 from functools import partial
 
 from api import meta
-from api.builtin import NODES, PODS, SERVICES
+from api.builtin import NAMESPACES, NODES, PODS, SERVICES
 from api.errors import ApiError, Conflict, NotFound, ServiceUnavailable, Timeout
 from api.meta import Obj
 from client import log, metrics
@@ -42,6 +42,7 @@ class Scheduler:
         self._start = 0
         informers.of(NODES).on_event(self._on_node)
         informers.of(SERVICES).on_event(self._on_service)
+        informers.of(NAMESPACES).on_event(self._on_namespace)
         informers.of(PODS, fields=RUNNING).on_event(self._on_pod)
         for place in Place:
             name = place.value.replace(" ", "_")
@@ -111,9 +112,15 @@ class Scheduler:
 
     def _on_service(self, kind: str, old: Obj | None, new: Obj | None) -> None:
         if new is not None:
-            self.snapshot.set_service(new)
+            self.snapshot.relations.set_service(new)
         elif old is not None:
-            self.snapshot.remove_service(meta.namespace(old), meta.name(old))
+            self.snapshot.relations.remove_service(meta.namespace(old), meta.name(old))
+
+    def _on_namespace(self, kind: str, old: Obj | None, new: Obj | None) -> None:
+        if new is not None:
+            self.snapshot.relations.set_namespace(new)
+        elif old is not None:
+            self.snapshot.relations.remove_namespace(meta.name(old))
 
     def _on_pod(self, kind: str, old: Obj | None, new: Obj | None) -> None:
         if new is None:
@@ -133,12 +140,12 @@ class Scheduler:
         uid, node = meta.uid(new), str(new["spec"]["nodeName"])
         self.queue.remove(uid)
         if self.snapshot.node_of(uid) == node and old is not None and _same_but_bound(old, new):
-            return  # what we assumed has come true
+            self._changed({Change.POD_PLACED})  # what we assumed has come true
+            return
         pod = read(new)
         shrinks = old is not None and bool(old["spec"].get("nodeName"))  # resized in place
         self.snapshot.place(pod, pod.node)
-        if shrinks:
-            self._changed({Change.POD_REMOVED})
+        self._changed({Change.POD_REMOVED if shrinks else Change.POD_PLACED})
 
     def _on_waiting(self, new: Obj) -> None:
         pod = read(new)

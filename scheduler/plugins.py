@@ -11,11 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from scheduler.filters import host_ports, node_affinity, node_name, resources, taints, unschedulable
+from scheduler.filters import (
+    host_ports,
+    node_affinity,
+    node_name,
+    pod_affinity,
+    resources,
+    taints,
+    topology_spread,
+    unschedulable,
+)
 from scheduler.labels import Mask
 from scheduler.pod import Pod
 from scheduler.scores import balanced, images, least_allocated, spreading
 from scheduler.scores import node_affinity as preferred_affinity
+from scheduler.scores import pod_affinity as preferred_company
 from scheduler.scores import taints as preferred_taints
 from scheduler.scores.normal import Scores
 from scheduler.snapshot import Change, Ints, Snapshot
@@ -39,6 +49,7 @@ class Score:
 
 _ADDED, _LABELS, _TAINTS = Change.NODE_ADDED, Change.NODE_LABELS, Change.NODE_TAINTS
 _ROOM = frozenset({_ADDED, Change.NODE_RESOURCES, Change.POD_REMOVED})
+_NEIGHBOURS = frozenset({_ADDED, _LABELS, _TAINTS, Change.POD_PLACED, Change.POD_REMOVED})
 
 FILTERS = (
     Filter("NodeUnschedulable", unschedulable.passes, unschedulable.reasons, frozenset({_ADDED, _TAINTS})),
@@ -47,6 +58,8 @@ FILTERS = (
     Filter("NodeAffinity", node_affinity.passes, node_affinity.reasons, frozenset({_ADDED, _LABELS})),
     Filter("NodePorts", host_ports.passes, host_ports.reasons, frozenset({_ADDED, Change.POD_REMOVED}), True),
     Filter("NodeResourcesFit", resources.passes, resources.reasons, _ROOM, True),
+    Filter("PodTopologySpread", topology_spread.passes, topology_spread.reasons, _NEIGHBOURS, True),
+    Filter("InterPodAffinity", pod_affinity.passes, pod_affinity.reasons, _NEIGHBOURS, True),
 )
 
 SCORES = (
@@ -54,6 +67,7 @@ SCORES = (
     Score("NodeAffinity", 2, preferred_affinity.score),
     Score("NodeResourcesFit", 1, least_allocated.score),
     Score("PodTopologySpread", 2, spreading.score),
+    Score("InterPodAffinity", 2, preferred_company.score),
     Score("NodeResourcesBalancedAllocation", 1, balanced.score),
     Score("ImageLocality", 1, images.score),
 )

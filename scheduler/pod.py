@@ -8,12 +8,15 @@ from typing import Any
 
 from api import meta, quantities
 from api.meta import Obj
-from api.selectors import Requirement
+from api.selectors import NOTHING, Requirement, Selector, from_label_selector
 
 # A container that asks for nothing still weighs something when nodes are compared.
 DEFAULT_MILLICPU, DEFAULT_MEMORY = 100, 200 << 20
 
 SCHEDULER_NAME = "default-scheduler"
+
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,29 @@ class NodeTerm:
 
 
 @dataclass(frozen=True, slots=True)
+class PodTerm:
+    """Other pods, and the topology (a node label key) in which to be with or apart from them."""
+
+    topology: str
+    selector: Selector
+    namespaces: tuple[str, ...]
+    namespace_selector: Selector = NOTHING  # namespaces with these labels, too
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """One topologySpreadConstraint: pods per value of the label `topology` differ by at most `skew`."""
+
+    topology: str
+    skew: int
+    hard: bool
+    selector: Selector
+    min_domains: int = 1
+    honor_affinity: bool = True
+    honor_taints: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class HostPort:
     ip: str
     protocol: str
@@ -74,6 +100,11 @@ class Pod:
     selector: tuple[Requirement, ...] = ()
     affinity: tuple[NodeTerm, ...] | None = None
     preferred: tuple[tuple[int, NodeTerm], ...] = ()
+    near: tuple[PodTerm, ...] = ()
+    apart: tuple[PodTerm, ...] = ()
+    company: tuple[tuple[int, PodTerm], ...] = ()
+    """Preferred pod affinity, and anti-affinity with a negative weight."""
+    spread: tuple[Spread, ...] = ()
     ports: tuple[HostPort, ...] = ()
     owner: str = ""
     images: tuple[str, ...] = ()
@@ -84,8 +115,11 @@ class Pod:
 def read(obj: Obj) -> Pod:
     spec = obj["spec"]
     requests, weight = _requests(spec)
-    node_affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
-    required = node_affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    affinity = spec.get("affinity") or {}
+    node_affinity, with_pods, without_pods = (
+        affinity.get(kind) or {} for kind in ("nodeAffinity", "podAffinity", "podAntiAffinity")
+    )
+    required = node_affinity.get(_REQUIRED)
     owner = meta.controller_of(obj)
     return Pod(
         key=meta.key(obj),
@@ -105,8 +139,16 @@ def read(obj: Obj) -> Pod:
         affinity=None if required is None else tuple(_term(t) for t in required.get("nodeSelectorTerms") or ()),
         preferred=tuple(
             (int(p["weight"]), _term(p["preference"]))
-            for p in node_affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+            for p in node_affinity.get(_PREFERRED) or ()
         ),
+        near=tuple(_pod_term(t, obj) for t in with_pods.get(_REQUIRED) or ()),
+        apart=tuple(_pod_term(t, obj) for t in without_pods.get(_REQUIRED) or ()),
+        company=tuple(
+            (sign * int(p["weight"]), _pod_term(p["podAffinityTerm"], obj))
+            for sign, kind in ((1, with_pods), (-1, without_pods))
+            for p in kind.get(_PREFERRED) or ()
+        ),
+        spread=tuple(_spread(c, obj) for c in spec.get("topologySpreadConstraints") or ()),
         ports=tuple(_ports(spec)),
         owner=str(owner["uid"]) if owner else "",
         images=tuple(c.get("image") or "" for c in _containers(spec)),
@@ -124,6 +166,37 @@ def _term(term: Mapping[str, Any]) -> NodeTerm:
         return tuple(Requirement(e["key"], e["operator"], tuple(e.get("values") or ())) for e in expressions or ())
 
     return NodeTerm(requirements(term.get("matchExpressions")), requirements(term.get("matchFields")))
+
+
+def _pod_term(term: Mapping[str, Any], obj: Obj) -> PodTerm:
+    namespaces = term.get("namespaces") or ()
+    elsewhere = term.get("namespaceSelector")
+    if not namespaces and elsewhere is None:
+        namespaces = [meta.namespace(obj)]
+    return PodTerm(term["topologyKey"], _selector(term, obj), tuple(sorted(namespaces)), from_label_selector(elsewhere))
+
+
+def _spread(constraint: Mapping[str, Any], obj: Obj) -> Spread:
+    return Spread(
+        constraint["topologyKey"],
+        int(constraint["maxSkew"]),
+        constraint.get("whenUnsatisfiable", "DoNotSchedule") == "DoNotSchedule",
+        _selector(constraint, obj),
+        int(constraint.get("minDomains") or 1),
+        constraint.get("nodeAffinityPolicy", "Honor") == "Honor",
+        constraint.get("nodeTaintsPolicy", "Ignore") == "Honor",
+    )
+
+
+def _selector(holder: Mapping[str, Any], obj: Obj) -> Selector:
+    """labelSelector, narrowed to pods that have this pod's values of matchLabelKeys."""
+    selector = from_label_selector(holder.get("labelSelector"))
+    own = meta.labels(obj)
+    keys = [("In", k) for k in holder.get("matchLabelKeys") or () if k in own]
+    keys += [("NotIn", k) for k in holder.get("mismatchLabelKeys") or () if k in own]
+    if not keys or selector.nothing:
+        return selector
+    return Selector((*selector.requirements, *(Requirement(k, op, (own[k],)) for op, k in keys)))
 
 
 def _ports(spec: Mapping[str, Any]) -> list[HostPort]:

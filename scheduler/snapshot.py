@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from api import meta, quantities
 from api.meta import Obj
 from scheduler.labels import LabelColumns, Mask
-from scheduler.pod import HostPort, Pod, Taint
+from scheduler.pod import HostPort, Pod, PodTerm, Taint
+from scheduler.relations import ALL_NAMESPACES, Group, Relations
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
+Term = TypeVar("Term", bound=Hashable)
 _GROUPS = 256
 _MASKS = 1024
 
@@ -33,11 +35,8 @@ class Change(Enum):
     NODE_RESOURCES = "node allocatable changed"
     NODE_LABELS = "node labels changed"
     NODE_TAINTS = "node taints changed"
+    POD_PLACED = "pod is on a node"
     POD_REMOVED = "pod no longer on its node"
-
-
-Group = tuple[str, str, tuple[tuple[str, str], ...]]
-"""Pods that belong together: (namespace, owner uid, ()) or (namespace, "", labels they carry)."""
 
 
 class Snapshot:
@@ -65,9 +64,13 @@ class Snapshot:
         self._by_node: dict[str, dict[str, Pod]] = {}
         self._by_namespace: dict[str, dict[str, Pod]] = {}
         self._taint_ids: dict[tuple[Taint, ...], int] = {(): 0}
+        self.relations = Relations()
         self._groups: OrderedDict[Group, Ints] = OrderedDict()
         self._masks: dict[Hashable, Mask] = {}
-        self._services: dict[str, dict[str, dict[str, str]]] = {}
+        self.apart: dict[PodTerm, Ints] = {}
+        """How many pods of each node want none of these pods near them."""
+        self.company: dict[tuple[int, PodTerm], Ints] = {}
+        """How many pods of each node would rather (not, below zero) have these pods near them."""
 
     @property
     def node_count(self) -> int:
@@ -134,6 +137,9 @@ class Snapshot:
         self.names += [""] * more
         for array in ("alive", "unschedulable", "max_pods", "pod_count", "taints"):
             setattr(self, array, np.pad(getattr(self, array), (0, more)))
+        for terms in (self.apart, self.company):
+            for term, counts in terms.items():
+                terms[term] = np.pad(counts, (0, more))  # type: ignore[index]  # it is a key of this very dict
         for array in ("allocatable", "used", "weight", "room", "share"):
             setattr(self, array, np.pad(getattr(self, array), ((0, 0), (0, more))))
         self.labels.grow(before + more)
@@ -241,8 +247,20 @@ class Snapshot:
         for port in pod.ports:
             self._count_port(port, row, sign)
         for group, counts in self._groups.items():
-            if _belongs(pod, group):
+            if group.holds(pod):
                 counts[row] += sign
+        for term in pod.apart:
+            self._count_term(self.apart, term, row, sign)
+        for wish in (*pod.company, *((1, term) for term in pod.near)):
+            self._count_term(self.company, wish, row, sign)
+
+    def _count_term(self, terms: dict[Term, Ints], term: Term, row: int, sign: int) -> None:
+        counts = terms.get(term)
+        if counts is None:
+            counts = terms[term] = np.zeros(len(self.names), dtype=np.int64)
+        counts[row] += sign
+        if sign < 0 and not counts.any():
+            del terms[term]
 
     def _count_port(self, port: HostPort, row: int, sign: int) -> None:
         rows = self.ports.setdefault((port.protocol, port.port), {})
@@ -253,38 +271,27 @@ class Snapshot:
         if not rows[row]:
             del rows[row]
 
-    # Services.
-
-    def set_service(self, service: Obj) -> None:
-        selector = (service.get("spec") or {}).get("selector") or {}
-        self._services.setdefault(meta.namespace(service), {})[meta.name(service)] = dict(selector)
-
-    def remove_service(self, namespace: str, name: str) -> None:
-        self._services.get(namespace, {}).pop(name, None)
-
     # Answers.
 
-    def group_of(self, pod: Pod) -> Group | None:
-        """Whom the pod should be spread among: its owner's pods, else those its Services select."""
-        if pod.owner:
-            return (pod.namespace, pod.owner, ())
-        selectors = [
-            selector.items()
-            for selector in self._services.get(pod.namespace, {}).values()
-            if selector and all(pod.labels.get(k) == v for k, v in selector.items())
-        ]
-        wanted = tuple(sorted({item for items in selectors for item in items}))
-        return (pod.namespace, "", wanted) if wanted else None
+    def per_domain(self, topology: str, counts: Ints) -> Floats:
+        """For each node, the sum of `counts` over the nodes with its value of the label; 0 without a value."""
+        column = self.labels.column(topology)
+        sums: Floats = np.bincount(column, weights=counts).astype(np.float64, copy=False)
+        sums[0] = 0
+        found: Floats = sums[column]
+        return found
 
     def group(self, group: Group) -> Ints:
         """How many pods of the group each node holds. Kept up to date for the groups asked for lately."""
         counts = self._groups.get(group)
         if counts is None:
             counts = np.zeros(len(self.names), dtype=np.int64)
-            for uid, pod in self._by_namespace.get(group[0], {}).items():
-                row = self.row_of.get(self._pods[uid][1])
-                if row is not None and _belongs(pod, group):
-                    counts[row] += 1
+            everywhere = ALL_NAMESPACES in group.namespaces
+            for namespace in self._by_namespace if everywhere else group.namespaces:
+                for uid, pod in self._by_namespace.get(namespace, {}).items():
+                    row = self.row_of.get(self._pods[uid][1])
+                    if row is not None and group.holds(pod):
+                        counts[row] += 1
             self._groups[group] = counts
             if len(self._groups) > _GROUPS:
                 self._groups.popitem(last=False)
@@ -300,12 +307,3 @@ class Snapshot:
                 self._masks.clear()
             mask = self._masks[key] = make()
         return mask
-
-
-def _belongs(pod: Pod, group: Group) -> bool:
-    namespace, owner, labels = group
-    if pod.namespace != namespace:
-        return False
-    if owner:
-        return pod.owner == owner
-    return all(pod.labels.get(k) == v for k, v in labels)

@@ -174,7 +174,7 @@ def test_replicas_spread_although_one_node_is_much_larger() -> None:
 
 def test_bare_pods_of_a_service_spread() -> None:
     snapshot = cluster(node("a", cpu="64", memory="256Gi"), node("b"))
-    snapshot.set_service({"metadata": {"name": "s", "namespace": "ns"}, "spec": {"selector": {"app": "x"}}})
+    snapshot.relations.set_service({"metadata": {"name": "s", "namespace": "ns"}, "spec": {"selector": {"app": "x"}}})
     pods = [pod(f"p{i}", labels={"app": "x"}) for i in range(4)]
     assert spread(run(snapshot, pods)) == [2, 2]
 
@@ -186,6 +186,108 @@ def test_replicas_spread_over_zones_first() -> None:
     assert by_node["b1"] >= 1
     assert by_node["a1"] >= 1
     assert by_node["a2"] >= 1
+
+
+def term(topology: str = "kubernetes.io/hostname", **labels: str) -> dict[str, Any]:
+    return {"topologyKey": topology, "labelSelector": {"matchLabels": labels}}
+
+
+def required(kind: str, *terms: dict[str, Any]) -> dict[str, Any]:
+    return {kind: {"requiredDuringSchedulingIgnoredDuringExecution": list(terms)}}
+
+
+def preferred(kind: str, weight: int, wished: dict[str, Any]) -> dict[str, Any]:
+    wishes = [{"weight": weight, "podAffinityTerm": wished}]
+    return {kind: {"preferredDuringSchedulingIgnoredDuringExecution": wishes}}
+
+
+WEB = {"app": "web"}
+
+
+def test_pods_that_want_to_be_apart_fill_the_nodes_and_then_wait() -> None:
+    snapshot = cluster(node("a"), node("b"))
+    apart = required("podAntiAffinity", term(app="web"))
+    decisions = run(snapshot, [pod(f"p{i}", labels=WEB, affinity=apart) for i in range(3)])
+    assert {d.node for d in decisions[:2]} == {"a", "b"}
+    assert decisions[2].message.startswith(
+        "0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules. preemption: "
+    )
+
+
+def test_a_pod_that_is_there_may_not_want_the_new_one() -> None:
+    snapshot = cluster(node("a"), node("b"))
+    hermit = pod("hermit", affinity=required("podAntiAffinity", term(app="web")))
+    snapshot.place(hermit, "a")
+    decisions = run(snapshot, [pod(f"p{i}", labels=WEB) for i in range(3)])
+    assert {d.node for d in decisions} == {"b"}
+    snapshot.remove_node("b")
+    assert (
+        "1 node(s) didn't satisfy existing pods anti-affinity rules."
+        in schedule(pod("q", labels=WEB), snapshot).message
+    )
+    snapshot.forget("uid-hermit")
+    assert schedule(pod("q", labels=WEB), snapshot).node == "a"
+
+
+def test_pods_that_want_to_be_together_follow_the_first() -> None:
+    snapshot = cluster(node("a"), node("b"), node("c"))
+    together = required("podAffinity", term(app="web"))
+    decisions = run(snapshot, [pod(f"p{i}", labels=WEB, affinity=together) for i in range(4)])
+    assert len({d.node for d in decisions}) == 1
+    stranger = schedule(pod("q", affinity=required("podAffinity", term(app="db"))), snapshot)
+    assert "3 node(s) didn't match pod affinity rules." in stranger.message
+
+
+def test_preferred_company_decides_between_nodes() -> None:
+    snapshot = cluster(node("a"), node("b"), node("c"))
+    snapshot.place(pod("there", labels=WEB), "b")
+    assert schedule(pod("q", affinity=preferred("podAffinity", 10, term(app="web"))), snapshot).node == "b"
+    apart = preferred("podAntiAffinity", 100, term(app="web"))
+    assert spread(run(snapshot, [pod(f"p{i}", labels=WEB, affinity=apart) for i in range(5)])) == [1, 2, 2]
+
+
+def test_another_namespace_is_another_world_unless_selected() -> None:
+    snapshot = cluster(node("a"))
+    snapshot.relations.set_namespace({"metadata": {"name": "ns", "labels": {"team": "x"}}})
+    snapshot.place(pod("there", labels=WEB), "a")
+    elsewhere = {**term(app="web"), "namespaces": ["other"]}
+    assert schedule(pod("q", affinity=required("podAntiAffinity", elsewhere)), snapshot).node == "a"
+    for selector in ({}, {"matchLabels": {"team": "x"}}):
+        selected = {**elsewhere, "namespaceSelector": selector}
+        assert not schedule(pod("q", affinity=required("podAntiAffinity", selected)), snapshot).node
+
+
+def constraint(skew: int, when: str = "DoNotSchedule", topology: str = "zone", **more: Any) -> dict[str, Any]:
+    selector = {"matchLabels": WEB}
+    return {
+        "maxSkew": skew, "topologyKey": topology, "whenUnsatisfiable": when, "labelSelector": selector, **more
+    }  # fmt: skip
+
+
+def test_hard_spread_keeps_zones_level_although_one_has_no_room() -> None:
+    snapshot = cluster(node("a", labels={"zone": "a"}), node("b", labels={"zone": "b"}, max_pods=1), node("c"))
+    pods = [pod(f"p{i}", labels=WEB, topologySpreadConstraints=[constraint(1)]) for i in range(4)]
+    decisions = run(snapshot, pods)
+    assert sorted(d.node for d in decisions) == ["", "a", "a", "b"]
+    assert decisions[3].message.startswith(
+        "0/3 nodes are available: 1 Too many pods, 1 node(s) didn't match pod topology spread constraints, "
+        "1 node(s) didn't match pod topology spread constraints (missing required label). preemption: "
+    )
+
+
+def test_too_few_domains_allow_no_more_than_the_skew() -> None:
+    snapshot = cluster(node("a", labels={"zone": "a"}))
+    wanted = [constraint(1, minDomains=2)]
+    decisions = run(snapshot, [pod(f"p{i}", labels=WEB, topologySpreadConstraints=wanted) for i in range(2)])
+    assert [d.node for d in decisions] == ["a", ""]
+
+
+def test_soft_spread_prefers_and_never_forbids() -> None:
+    snapshot = cluster(node("a", labels={"zone": "a"}), node("b", labels={"zone": "b"}, max_pods=2))
+    wanted = [constraint(1, "ScheduleAnyway")]
+    decisions = run(snapshot, [pod(f"p{i}", labels=WEB, topologySpreadConstraints=wanted) for i in range(6)])
+    assert spread(decisions) == [2, 4]
+    assert {d.node for d in decisions[:2]} == {"a", "b"}
 
 
 REQUESTS = st.tuples(st.integers(0, 3000), st.integers(0, 4096))

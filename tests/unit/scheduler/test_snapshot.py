@@ -6,10 +6,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.relations import Group
 from scheduler.snapshot import Change, Snapshot
 from tests.unit.scheduler.objects import cluster, node, pod
 
-GROUP = ("ns", "rs", ())
+GROUP = Group(("ns",), "rs")
 
 
 def test_changes_are_told_and_a_heartbeat_is_none() -> None:
@@ -45,6 +46,13 @@ def test_pods_seen_before_their_node_count_when_it_comes() -> None:
     assert snapshot.used[0, snapshot.row_of["late"]] == 1000
 
 
+APART = {
+    "podAntiAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": [
+            {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "web"}}}
+        ]
+    }
+}
 NAMES = st.sampled_from(["a", "b", "c", "d", "e"])
 STEPS = st.one_of(
     st.tuples(st.just("node"), NAMES, st.sampled_from(["x", "y"])),
@@ -88,10 +96,16 @@ def test_any_history_equals_a_fresh_count(steps: list[tuple[str, str, str]]) -> 
         assert snapshot.pod_count[mine] == fresh.pod_count[theirs]
         assert snapshot.group(GROUP)[mine] == fresh.group(GROUP)[theirs]
         assert snapshot.labels.get(mine) == fresh.labels.get(theirs)
+    hermits = {name: 1 for p, name in placed.items() if p == "s" and name in nodes}
+    counts = [each[snapshot.row_of[name]] for each in snapshot.apart.values() for name in hermits]
+    assert counts == [1] * len(hermits)
+    assert len(snapshot.apart) == len(hermits)
     assert (snapshot.used[:, ~snapshot.alive] == 0).all()
     assert np.array_equal(snapshot.room, snapshot.allocatable[:2] - snapshot.weight)
 
 
 def _pod(name: str) -> Any:
     ports = [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 8080}]}]
+    if name == "s":
+        return pod(name, affinity=APART)
     return pod(name, cpu="1", owner="rs") if name < "r" else pod(name, containers=ports)
