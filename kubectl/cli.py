@@ -162,10 +162,21 @@ def execute(arguments: list[str]) -> int:
     except typer.Exit as stop:
         return int(getattr(stop, "exit_code", 0))
     except _USAGE_ERROR as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_usage_error(error)}", file=sys.stderr)
         return 1
     except Exception as error:
         return _report(error)
+
+
+def _usage_error(error: Exception) -> str:
+    """In upstream's words when an argument is missing."""
+    param, ctx = getattr(error, "param", None), getattr(error, "ctx", None)
+    if ctx is None or param is None or getattr(error, "param_type", None) is not None:
+        return str(error)
+    if getattr(param, "param_type_name", "") == "argument":
+        path = ctx.command_path
+        return f"exactly one NAME is required, got 0\nSee '{path} -h' for help and examples"
+    return str(error)
 
 
 def _report(error: Exception) -> int:

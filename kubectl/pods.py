@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from api.builtin import PODS
+from api.errors import NotFound
 from api.meta import Obj, is_deleting
 from api.registry import Resource
 from api.selectors import from_label_selector, from_match_labels
@@ -13,10 +14,15 @@ from kubectl.targets import find_targets
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
-async def pod_of(session: Session, arguments: list[str], *, announce: bool = True) -> Obj:
+async def pod_of(session: Session, arguments: list[str], *, announce: bool = True, for_logs: bool = False) -> Obj:
     """The one pod that `POD` or `TYPE/NAME` stands for; of a workload, its most useful one."""
     resource, name = await _named(session, arguments)
-    obj = await session.get(resource, name, session.namespace)
+    try:
+        obj = await session.get(resource, name, session.namespace)
+    except NotFound as error:
+        if not for_logs:
+            raise
+        raise CliError(f'error from server (NotFound): {error.message} in namespace "{session.namespace}"') from error
     if resource.kind == "Pod":
         return obj
     pods = sorted(await pods_of(session, resource, obj), key=_usefulness)

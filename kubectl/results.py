@@ -47,7 +47,8 @@ class Results:
     def show_list(self, items: list[Obj]) -> None:
         """For -o with several objects at once."""
         if self._printer is not None and items:
-            print(self._printer(items[0] if len(items) == 1 else as_list(items)), end="", flush=True)
+            listed = {**as_list(items), "metadata": {}}
+            print(self._printer(items[0] if len(items) == 1 else listed), end="", flush=True)
 
 
 def reference(resource: Resource, name: str) -> str:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from api.errors import ApiError, BadRequest, NotFound
 from api.meta import Obj
 from api.registry import Resource
 from client.connection import lines
@@ -196,7 +197,10 @@ class Session:
         params |= {k: v for k, v in (("labelSelector", labels), ("fieldSelector", fields)) if v}
         params |= extra or {}
         while True:
-            page = await self.call("GET", res.path(namespace), params=params, accept=accept)
+            try:
+                page = await self.call("GET", res.path(namespace), params=params, accept=accept)
+            except (BadRequest, NotFound) as error:
+                raise _list_failure(error, res, labels, fields) from error
             yield page
             token = (page.get("metadata") or {}).get("continue")
             if not token:
@@ -284,6 +288,14 @@ class Session:
             fresh = await self.refreshed()
             found = fresh.of(obj) if fresh else None
         return found
+
+
+def _list_failure(error: ApiError, res: Resource, labels: str, fields: str) -> ApiError:
+    what = f'"{res.group}/{res.version}, Resource={res.plural}"'
+    doing = f"Unable to list {what}"
+    if labels or fields:
+        doing = f'Unable to find {what} that match label selector "{labels}", field selector "{fields}"'
+    return type(error)(f"{doing}: {error.message}", error.details)
 
 
 def say(text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from api.registry import Resource
 from kubectl.documents import read_documents
@@ -24,7 +24,9 @@ class Target:
     resource: Resource
     name: str = ""
     """Empty: every object, or those a selector picks."""
-    namespace: str = field(default="", compare=False)
+    namespace: str = ""
+    source: str = ""
+    """The file that named it."""
 
 
 async def parse_arguments(arguments: list[str], lookup: Lookup) -> list[Target]:
@@ -70,7 +72,7 @@ async def find_targets(
             for document in read_documents(filenames, recursive=recursive)
         ]
     if not arguments:
-        raise CliError("you must specify one or more resources by argument or filename.\n"
+        raise CliError("You must provide one or more resources by argument or filename.\n"
                        "Example resource specifications include:\n   '-f rsrc.yaml'\n   '--filename=rsrc.json'\n"
                        "   '<resource> <name>'\n   '<resource>'")  # fmt: skip
 
@@ -102,7 +104,7 @@ async def document_target(session: Session, obj: dict[str, object], source: str)
     if resource is None:
         raise no_match(obj, source)
     namespace = scope(session, resource, str(metadata.get("namespace") or ""))
-    return Target(resource, str(metadata.get("name") or ""), namespace)
+    return Target(resource, str(metadata.get("name") or ""), namespace, source)
 
 
 def scope(session: Session, resource: Resource, namespace: str) -> str:

@@ -23,7 +23,7 @@ class YAMLError(ValueError):
     """Malformed YAML; the message says where."""
 
 
-_REDEFINED = {f"tag:yaml.org,2002:{name}" for name in ("timestamp", "int", "float", "value")}
+_REDEFINED = {f"tag:yaml.org,2002:{name}" for name in ("timestamp", "bool", "int", "float", "value")}
 
 
 class _Loader(_Base):
@@ -33,8 +33,14 @@ class _Loader(_Base):
     }
 
 
+_TRUE = ("y", "yes", "true", "on")
+_BOOL = re.compile(r"^(y|Y|n|N|(?:[yY]es|YES|[nN]o|NO|[tT]rue|TRUE|[fF]alse|FALSE|[oO]n|ON|[oO]ff|OFF))$")
 _INT = re.compile(r"^[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]*|[1-9][0-9_]*)$")
 _FLOAT = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$")
+
+
+def _construct_bool(loader: _Loader, node: yaml.ScalarNode) -> bool:
+    return node.value.lower() in _TRUE
 
 
 def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
@@ -58,6 +64,8 @@ def _construct_text(loader: _Loader, node: yaml.ScalarNode) -> str:
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 _Loader.add_constructor("tag:yaml.org,2002:merge", _construct_text)  # a value `<<` is text
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", _BOOL, list("yYnNtTfFoO"))
+_Loader.add_constructor("tag:yaml.org,2002:bool", _construct_bool)
 _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
 
@@ -83,10 +91,10 @@ def load(text: str) -> Any:
 def _explain(error: yaml.YAMLError) -> str:
     """Line numbers as go-yaml counts them: from 1 where the scanner stopped, from 0 elsewhere."""
     problem = getattr(error, "problem", None) or str(error)
-    for mark in (getattr(error, "context_mark", None), getattr(error, "problem_mark", None)):
-        if mark is not None and mark.line:
-            first = 0 if isinstance(error, yaml.parser.ParserError) else 1
-            return f"yaml: line {mark.line + first}: {problem}"
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None and mark.line:
+        first = 0 if isinstance(error, yaml.parser.ParserError) else 1
+        return f"yaml: line {mark.line + first}: {problem}"
     return f"yaml: {problem}"
 
 

@@ -25,10 +25,6 @@ def namespace(obj: Obj, now: datetime) -> str:
     for c in conditions:
         sheet.line(1, f"{c['type']}\t{c['status']}\t{_timestamp(sheet, c)}\t{c.get('reason', '')}"
                       f"\t{c.get('message', '')}")  # fmt: skip
-    sheet.line(0, "")
-    sheet.line(0, "No resource quota.")
-    sheet.line(0, "")
-    sheet.line(0, "No LimitRange resource.")
     return sheet.text()
 
 

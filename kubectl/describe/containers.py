@@ -51,7 +51,10 @@ def _basics(sheet: Sheet, container: Obj, status: Obj | None) -> None:
     if status is not None:
         sheet.line(2, f"Image ID:\t{status.get('imageID', '')}")
     for name, field in (("Port", "containerPort"), ("Host Port", "hostPort")):
-        ports = [f"{p.get(field, 0)}/{p.get('protocol', 'TCP')}" for p in container.get("ports") or []]
+        ports = [
+            f"{p.get(field, 0)}/{p.get('protocol', 'TCP')}" + (f" ({p['name']})" if p.get("name") else "")
+            for p in container.get("ports") or []
+        ]
         sheet.line(2, f"{name}{'s' if len(ports) > 1 else ''}:\t{', '.join(ports) or '<none>'}")
     profile = (container.get("securityContext") or {}).get("seccompProfile")
     if profile:

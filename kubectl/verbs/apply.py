@@ -88,7 +88,9 @@ def field_validation(value: str) -> str:
     """The API's fieldValidation for --validate. CliError for an unknown word."""
     known = {"strict": "Strict", "true": "Strict", "warn": "Warn", "ignore": "Ignore", "false": "Ignore"}
     if value.lower() not in known:
-        raise CliError(f'invalid - validate option "{value}"')
+        raise CliError(
+            f'invalid - validate option "{value}"; must be one of: strict (or true), warn, ignore (or false)'
+        )
     return known[value.lower()]
 
 

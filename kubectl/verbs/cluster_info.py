@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from api.builtin import SERVICES
 from api.meta import Obj
 from kubectl.session import Session, run
@@ -28,4 +30,7 @@ def _address(session: Session, service: Obj) -> str:
 
 
 def _line(name: str, address: str) -> None:
-    print(f"{_GREEN}{name}{_RESET} is running at {_YELLOW}{address}{_RESET}")
+    """In colour on a terminal."""
+    if sys.stdout.isatty():
+        name, address = f"{_GREEN}{name}{_RESET}", f"{_YELLOW}{address}{_RESET}"
+    print(f"{name} is running at {address}")

@@ -151,21 +151,20 @@ def get_contexts(
         raise CliError("\n".join(f"context {n} not found" for n in missing))
 
 
+def _print_names(section: str) -> None:
+    print("\n".join(["NAME", *sorted(str(entry["name"]) for entry in _merged()[section])]))
+
+
 @app.command("get-clusters", cls=Verb)
 def get_clusters() -> None:
     """Display clusters defined in the kubeconfig"""
-    print(
-        "NAME\n" + "".join(f"{c['name']}\n" for c in sorted(_merged()["clusters"], key=lambda c: str(c["name"]))),
-        end="",
-    )
+    _print_names("clusters")
 
 
 @app.command("get-users", cls=Verb)
 def get_users() -> None:
     """Display users defined in the kubeconfig"""
-    print(
-        "NAME\n" + "".join(f"{u['name']}\n" for u in sorted(_merged()["users"], key=lambda u: str(u["name"]))), end=""
-    )
+    _print_names("users")
 
 
 @app.command("use-context", cls=Verb)

@@ -11,7 +11,7 @@ from api.errors import ApiError, NotFound
 from api.meta import Obj
 from api.registry import Resource
 from kubectl import options as opt
-from kubectl.failures import CliError, raise_all
+from kubectl.failures import CliError, raise_all, with_source
 from kubectl.flags import duration
 from kubectl.results import DRY_RUNS, Results, reference
 from kubectl.session import Session, run, say
@@ -105,7 +105,7 @@ class _Deletion:
     async def delete(self, target: Target, labels: str, fields: str) -> None:
         try:
             if target.name:
-                await self._one(target.resource, target.namespace, target.name)
+                await self._one(target.resource, target.namespace, target.name, target.source)
                 return
             for item in await self._session.list(target.resource, target.namespace, labels=labels, fields=fields):
                 metadata = item["metadata"]
@@ -113,7 +113,7 @@ class _Deletion:
         except ApiError as error:
             self.errors.append(error)
 
-    async def _one(self, resource: Resource, namespace: str, name: str) -> None:
+    async def _one(self, resource: Resource, namespace: str, name: str, source: str = "") -> None:
         path = resource.path(namespace, name)
         try:
             if self._results.pretend:
@@ -122,10 +122,10 @@ class _Deletion:
                 answer = await self._session.call("DELETE", path, params=self._results.params, body=self._options)
         except NotFound as error:
             if not self.ignore_not_found:
-                self.errors.append(error)
+                self.errors.append(with_source(error, "deleting", source) if source else error)
             return
         except ApiError as error:
-            self.errors.append(error)
+            self.errors.append(with_source(error, "deleting", source) if source else error)
             return
         uid = (answer.get("details") or {}).get("uid") or (answer.get("metadata") or {}).get("uid") or ""
         self.gone.append((resource, namespace, name, uid))

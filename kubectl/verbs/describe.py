@@ -26,13 +26,15 @@ def command(
     recursive: opt.Recursive = False,
     selector: opt.Selector = "",
     all_namespaces: opt.AllNamespaces = False,
-    show_events: Annotated[bool, typer.Option("--show-events/--no-show-events", help="With events")] = True,
+    show_events: Annotated[
+        bool | None,
+        typer.Option("--show-events/--no-show-events", help="With events; by default for a single object"),
+    ] = None,
 ) -> None:
     if not arguments and not filename:
         raise CliError(
             'You must specify the type of resource to describe. Use "kubectl api-resources" for a complete list of '
-            "supported resources.\n",
-            bare=True,
+            "supported resources."
         )
 
     async def verb(session: Session) -> None:
@@ -45,16 +47,17 @@ def command(
             all_namespaces=all_namespaces,
         )
         errors: list[Exception] = []
-        printed = 0
+        found: list[tuple[Target, Obj]] = []
         for target in targets:
             try:
-                for obj in await _objects(session, target, selector):
-                    text = tabwriter.describe(await _Describer(session, target, obj, show_events).text())
-                    print(("\n\n" if printed else "") + text, end="", flush=True)
-                    printed += 1
+                found += [(target, obj) for obj in await _objects(session, target, selector)]
             except ApiError as error:
                 errors.append(error)
-        if not printed and not errors:
+        events = len(found) == 1 if show_events is None else show_events
+        for position, (target, obj) in enumerate(found):
+            text = tabwriter.describe(await _Describer(session, target, obj, events).text())
+            print(("\n\n" if position else "") + text, end="", flush=True)
+        if not found and not errors:
             scoped = not all_namespaces and any(t.resource.namespaced for t in targets)
             say(f"No resources found in {session.namespace} namespace." if scoped else "No resources found")
         raise_all(errors)

@@ -27,10 +27,8 @@ def command(filename: opt.Filenames = None, recursive: opt.Recursive = False) ->
         raise CliError("must specify one of -f and -k")
 
     async def verb(session: Session) -> int:
-        with (
-            tempfile.TemporaryDirectory(prefix="LIVE-") as live,
-            tempfile.TemporaryDirectory(prefix="MERGED-") as merged,
-        ):
+        folder = tempfile.TemporaryDirectory
+        with folder(prefix="LIVE-") as live, folder(prefix="MERGED-") as merged:
             for document in read_documents(filename, recursive=recursive):
                 resource = await session.resource_of(document.obj)
                 if resource is None:

@@ -59,11 +59,13 @@ def explain(schemas: dict[str, Schema], resource: Resource, fields: list[str], r
         lines += [f"FIELD: {fields[-1]} <{field_type}>", "", ""]
     lines.append("DESCRIPTION:")
     full = _resolve(schemas, schema)
-    text = str(described.get("description") or full.get("description") or "<empty>")
-    lines += _wrapped(text, "    ")
+    texts = dict.fromkeys(str(s["description"]) for s in (described, full) if s.get("description"))
+    for text in texts or ["<empty>"]:
+        lines += _wrapped(text, "    ")
+    lines.append("    ")
     properties = full.get("properties") or {}
     if properties:
-        lines += ["    ", "FIELDS:"]
+        lines.append("FIELDS:")
         lines += _fields(schemas, full, 1, recursive, ())
     return "\n".join(lines) + "\n\n"
 
@@ -123,5 +125,5 @@ def _fields(
 def _wrapped(text: str, indent: str) -> list[str]:
     lines: list[str] = []
     for paragraph in text.split("\n"):
-        lines += textwrap.wrap(paragraph, _WIDTH - len(indent)) or [""]
+        lines += textwrap.wrap(paragraph, _WIDTH - len(indent), break_on_hyphens=False, break_long_words=False) or [""]
     return [f"{indent}{line}" for line in lines]

@@ -133,7 +133,7 @@ async def _streams(
     else:
         if len(words) == 2 and "/" not in words[0] and not container:
             words, container = words[:1], words[1]
-        pods = [await pod_of(session, words)]
+        pods = [await pod_of(session, words, for_logs=True)]
     streams = []
     for pod in pods:
         namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]

@@ -32,6 +32,8 @@ def command(
     dry_run: opt.DryRun = "none",
     output: opt.ResultOutput = "",
 ) -> None:
+    if replicas == -1:
+        raise CliError('required flag(s) "replicas" not set')
     if replicas < 0:
         raise CliError("The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0")
     if not arguments and not filename:

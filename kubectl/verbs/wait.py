@@ -38,7 +38,7 @@ def command(
     output: Annotated[str, typer.Option("-o", "--output", help="name, json or yaml")] = "",
 ) -> None:
     if not for_:
-        raise CliError("must specify at least one of --for")
+        raise CliError("unrecognized condition: []")
     if not arguments and not filename:
         raise CliError("you must specify one or more resources by argument or filename")
     seconds = duration(timeout)
@@ -66,12 +66,13 @@ def command(
             for target in named:
                 try:
                     async with asyncio.timeout_at(max(deadline, loop.time() + 0.001)):
-                        await _until(session, target, wanted)
+                        met = await _until(session, target, wanted)
                 except TimeoutError:
                     shown_name = f"{target.resource.plural}/{target.name}"
                     errors.append(CliError(f"timed out waiting for the condition on {shown_name}"))
                     continue
-                print(f"{reference(target.resource, target.name)}" + ("" if output == "name" else " condition met"))
+                if met:
+                    print(f"{reference(target.resource, target.name)}" + ("" if output == "name" else " condition met"))
         raise_all(errors)
 
     run(verb)
@@ -89,7 +90,8 @@ async def _named(session: Session, targets: list[Target], labels: str, fields: s
     return found
 
 
-async def _until(session: Session, target: Target, wanted: str) -> None:
+async def _until(session: Session, target: Target, wanted: str) -> bool:
+    """False when the object whose end is waited for was never there."""
     gone = wanted.lower() == "delete"
     created = wanted.lower() == "create"
     test: Test = (lambda _: created) if gone or created else parse_test(wanted)
@@ -100,20 +102,20 @@ async def _until(session: Session, target: Target, wanted: str) -> None:
             obj = await session.get(target.resource, target.name, target.namespace)
         except NotFound:
             if gone:
-                return
+                return bool(first_uid)
             if not created:
                 raise
             version = await _list_version(session, target)
         else:
             uid = obj["metadata"].get("uid", "")
             if gone and first_uid and uid != first_uid:
-                return
+                return True
             first_uid = first_uid or uid
             if not gone and test(obj):
-                return
+                return True
             version = str(obj["metadata"].get("resourceVersion") or "")
         if await _watched(session, target, version, test, gone):
-            return
+            return True
 
 
 async def _list_version(session: Session, target: Target) -> str:
