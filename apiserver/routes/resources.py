@@ -54,6 +54,7 @@ _UNSTORED: dict[tuple[str, str], Handler] = {(row.group, row.plural): handler fo
 }
 UNSTORED_ROWS: tuple[Resource, ...] = (binding.BINDING, *(row for row, _ in reviews.ROWS))
 
+_ON_COLLECTION = frozenset({"create", "list", "watch", "deletecollection"})
 _LONG_RUNNING = frozenset({"log", "exec", "attach", "portforward", "proxy"})
 
 
@@ -88,7 +89,7 @@ def _handler(request: Request, res: Resource) -> Handler:
         if handlers is None or info.subresource not in res.subresources or info.rest:
             raise _no_such_path()
         handler = handlers.get(info.verb)
-    elif info.verb not in res.verbs or (info.name and info.verb == "create"):
+    elif info.verb not in res.verbs or bool(info.name) == (info.verb in _ON_COLLECTION):
         handler = None
     else:
         handler = _UNSTORED.get((res.group, res.plural)) or _VERBS.get(info.verb)
