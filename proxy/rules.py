@@ -23,6 +23,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from proxy.endpoints import Endpoint, ServicePort
 
@@ -74,16 +75,29 @@ def chain_name(kind: str, *identity: str) -> str:
     return f"SAMPAN-{kind}-{base64.b32encode(digest)[:16].decode()}"
 
 
+@dataclass(slots=True)
+class Fragment:
+    """What one service port adds: chains of its own, and rules in the shared ones. Never changed once made."""
+
+    chains: Chains = field(default_factory=dict)
+    services: list[str] = field(default_factory=list)
+    node_ports: list[str] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)  # filter
+
+
 def tables(ports: Iterable[ServicePort], network: Network) -> Tables:
     built = Tables()
     _fixed_chains(built, network)
-    addressed: list[str] = []
     for port in ports:
         if network.cluster_dns in port.cluster_ips and not port.anywhere:
             continue  # the cluster DNS Service without pods of its own: this node answers it itself
-        addressed += _one_port(built, port, network)
+        fragment = _fragment(port, network.cluster_cidr)
+        built.nat.update(fragment.chains)
+        built.nat[SERVICES] += fragment.services
+        built.nat[NODEPORTS] += fragment.node_ports
+        built.filter[SERVICES] += fragment.blocked
     # Last, so that a service address which is also the node's own is taken as the service's.
-    built.nat[SERVICES] = [*addressed, f"-m addrtype --dst-type LOCAL -j {NODEPORTS}"]
+    built.nat[SERVICES].append(f"-m addrtype --dst-type LOCAL -j {NODEPORTS}")
     return built
 
 
@@ -127,8 +141,9 @@ def _fixed_chains(built: Tables, network: Network) -> None:
     built.filter[OUTPUT] = [new]
 
 
-def _one_port(built: Tables, port: ServicePort, network: Network) -> list[str]:
-    """The chains of one service port; returns its rules for nat SAMPAN-SERVICES."""
+@lru_cache(maxsize=65536)  # a change of one Service leaves all others' text as it was
+def _fragment(port: ServicePort, cidr: str) -> Fragment:
+    made = Fragment()
     svc = chain_name("SVC", port.name, port.protocol)
     svl = chain_name("SVL", port.name, port.protocol)
     ext = chain_name("EXT", port.name, port.protocol)
@@ -136,80 +151,70 @@ def _one_port(built: Tables, port: ServicePort, network: Network) -> list[str]:
     note = _comment(port.name)
     proto = f"-p {port.protocol} -m {port.protocol}"
     outside = bool(port.node_port or port.external_ips or port.load_balancer_ips)
-    uses_cluster = not port.internal_local or outside
-    if port.cluster and uses_cluster:
-        built.nat[svc] = _masquerade_foreign(port, network) + _spread(built, port, port.cluster)
+    if port.cluster and (outside or not port.internal_local):
+        made.chains[svc] = _masquerade_foreign(port, cidr) + _spread(made, port, port.cluster)
     if port.local and (port.internal_local or (port.external_local and outside)):
-        built.nat[svl] = _masquerade_foreign(port, network) + _spread(built, port, port.local)
+        made.chains[svl] = _masquerade_foreign(port, cidr) + _spread(made, port, port.local)
+    if port.cluster and outside:
+        made.chains[ext] = _external(port, cidr, svc, svl if svl in made.chains else "")
+    guarded = bool(port.source_ranges)
+    if port.cluster and port.load_balancer_ips and guarded:
+        made.chains[firewall] = [f"-s {allowed} {note} -j {ext}" for allowed in port.source_ranges]
 
-    to_cluster_ip = svl if port.internal_local else svc
-    inside_ok = bool(port.local if port.internal_local else port.cluster)
-    outside_ok = bool(port.cluster)  # local clients are served even when policy Local finds nothing here
-    if outside and outside_ok:
-        built.nat[ext] = _external(port, network, svc, svl if svl in built.nat else "")
-    if outside_ok and port.load_balancer_ips and port.source_ranges:
-        built.nat[firewall] = [f"-s {allowed} {note} -j {ext}" for allowed in port.source_ranges]
-
-    rules: list[str] = []
-    blocked = built.filter[SERVICES]
-    inside_verdict = _verdict(port.anywhere)
-    outside_verdict = "" if port.cluster and not _no_local(port) else _verdict(port.anywhere)
     for ip in port.cluster_ips:
-        match = f"{proto} -d {ip}/32 --dport {port.port}"
-        if inside_ok:
-            rules.append(f"{match} {note} -j {to_cluster_ip}")
+        match = f"{proto} -d {ip}/32 --dport {port.port} {note}"
+        if port.local if port.internal_local else port.cluster:
+            made.services.append(f"{match} -j {svl if port.internal_local else svc}")
         else:
-            blocked.append(f"{match} {note} {inside_verdict}")
+            made.blocked.append(f"{match} {_verdict(port)}")
+    # Clients on this node are served by any endpoint even when outsiders must find a local one and there is none.
+    refuse_outside = not port.cluster or (port.external_local and not port.local)
     for ip in (*port.external_ips, *port.load_balancer_ips):
-        match = f"{proto} -d {ip}/32 --dport {port.port}"
-        guarded = ip in port.load_balancer_ips and bool(port.source_ranges)
-        if outside_ok:
-            rules.append(f"{match} {note} -j {firewall if guarded else ext}")
-        if guarded:
-            blocked.append(f"{match} {note} -j DROP")
-        elif outside_verdict:
-            blocked.append(f"{match} {note} {outside_verdict}")
+        match = f"{proto} -d {ip}/32 --dport {port.port} {note}"
+        behind_firewall = guarded and ip in port.load_balancer_ips
+        if port.cluster:
+            made.services.append(f"{match} -j {firewall if behind_firewall else ext}")
+        if behind_firewall:
+            made.blocked.append(f"{match} -j DROP")
+        elif refuse_outside:
+            made.blocked.append(f"{match} {_verdict(port)}")
     if port.node_port:
-        if outside_ok:
-            built.nat[NODEPORTS].append(f"{proto} --dport {port.node_port} {note} -j {ext}")
-        if outside_verdict:
-            blocked.append(f"{proto} -m addrtype --dst-type LOCAL --dport {port.node_port} {note} {outside_verdict}")
-    return rules
+        if port.cluster:
+            made.node_ports.append(f"{proto} --dport {port.node_port} {note} -j {ext}")
+        if refuse_outside:
+            match = f"{proto} -m addrtype --dst-type LOCAL --dport {port.node_port} {note}"
+            made.blocked.append(f"{match} {_verdict(port)}")
+    return made
 
 
-def _no_local(port: ServicePort) -> bool:
-    return port.external_local and not port.local
-
-
-def _verdict(anywhere: bool) -> str:
+def _verdict(port: ServicePort) -> str:
     """Nothing serves it: say so at once. Others serve it: be silent, a load balancer will find them."""
-    return "-j DROP" if anywhere else "-j REJECT --reject-with icmp-port-unreachable"
+    return "-j DROP" if port.anywhere else "-j REJECT --reject-with icmp-port-unreachable"
 
 
-def _masquerade_foreign(port: ServicePort, network: Network) -> list[str]:
+def _masquerade_foreign(port: ServicePort, cidr: str) -> list[str]:
     """Who is no pod would get the answer from the pod itself, past the node that translated."""
     return [
-        f"! -s {network.cluster_cidr} -d {ip}/32 -p {port.protocol} -m {port.protocol} "
-        f"--dport {port.port} -j {MARK_MASQ}"
+        f"! -s {cidr} -d {ip}/32 -p {port.protocol} -m {port.protocol} --dport {port.port} -j {MARK_MASQ}"
         for ip in port.cluster_ips
     ]
 
 
-def _external(port: ServicePort, network: Network, svc: str, svl: str) -> list[str]:
+def _external(port: ServicePort, cidr: str, svc: str, svl: str) -> list[str]:
     note = _comment(port.name)
     if not port.external_local:
         return [f"{note} -j {MARK_MASQ}", f"-j {svc}"]
     return [
-        f"-s {network.cluster_cidr} {note} -j {svc}",
+        f"-s {cidr} {note} -j {svc}",
         f"-m addrtype --src-type LOCAL -j {MARK_MASQ}",
         f"-m addrtype --src-type LOCAL -j {svc}",
         *([f"-j {svl}"] if svl else []),
     ]
 
 
-def _spread(built: Tables, port: ServicePort, endpoints: Sequence[Endpoint]) -> list[str]:
+def _spread(made: Fragment, port: ServicePort, endpoints: Sequence[Endpoint]) -> list[str]:
     """Affinity first, then one draw: of n endpoints the i-th takes 1/(n-i) of what reaches it."""
-    chains = [_endpoint_chain(built, port, endpoint) for endpoint in endpoints]
+    chains = [_endpoint_chain(made, port, endpoint) for endpoint in endpoints]
     sticky = [
         f"-m recent --name {chain} --rcheck --seconds {port.affinity_seconds} --reap -j {chain}"
         for chain in chains
@@ -222,10 +227,10 @@ def _spread(built: Tables, port: ServicePort, endpoints: Sequence[Endpoint]) -> 
     return [*sticky, *drawn, f"-j {chains[-1]}"]
 
 
-def _endpoint_chain(built: Tables, port: ServicePort, endpoint: Endpoint) -> str:
+def _endpoint_chain(made: Fragment, port: ServicePort, endpoint: Endpoint) -> str:
     chain = chain_name("SEP", port.name, port.protocol, endpoint.address)
     affinity = f"-m recent --name {chain} --set " if port.affinity_seconds else ""
-    built.nat[chain] = [
+    made.chains[chain] = [
         f"-s {endpoint.ip}/32 {_comment(port.name)} -j {MARK_MASQ}",  # a pod that meets itself
         f"-p {port.protocol} -m {port.protocol} {affinity}-j DNAT --to-destination {endpoint.address}",
     ]
