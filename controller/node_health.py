@@ -6,14 +6,15 @@ Rules and wording: k8s.io/kubernetes/pkg/controller/nodelifecycle/node_lifecycle
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from api import meta
 from api.meta import Obj
 from controller import pod_state
 
-NODE_LOST = "NodeLost"
+NODE_LOST, NODE_NOT_READY = "NodeLost", "NodeNotReady"
 _MONITORED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 
 
@@ -91,23 +92,33 @@ def not_ready_status(pod: Obj, now: datetime) -> Obj | None:
     """The status patch that takes a pod out of service because its node is not ready."""
     if not pod_state.is_ready(pod):
         return None
-    condition = dict(meta.get_condition(pod, "Ready") or {}) | {"status": "False", "reason": "NodeNotReady"}
+    condition = dict(meta.get_condition(pod, "Ready") or {}) | {"status": "False", "reason": NODE_NOT_READY}
     condition.pop("lastTransitionTime", None)
     return {"conditions": pod_state.copy_with_condition(pod, condition, now)}
 
 
-def is_lost(pod: Obj) -> bool:
-    return pod_state.status(pod).get("reason") == NODE_LOST
+def is_marked(pod: Obj) -> bool:
+    """Whether `lost_status` or `not_ready_status` stands in its status still."""
+    ready = meta.get_condition(pod, "Ready") or {}
+    return pod_state.status(pod).get("reason") == NODE_LOST or ready.get("reason") == NODE_NOT_READY
 
 
-def found_status(pod: Obj, now: datetime) -> Obj | None:
-    """The status patch that takes `lost_status` back, from what the containers were last known to do."""
-    if not is_lost(pod):
-        return None
-    patch: Obj = {"phase": pod_state.phase_of_containers(pod), "reason": None, "message": None}
-    condition = meta.get_condition(pod, "Ready")
-    gates = [g["conditionType"] for g in pod_state.spec(pod).get("readinessGates") or []]
-    fit = meta.is_condition_true(pod, "ContainersReady") and all(meta.is_condition_true(pod, g) for g in gates)
-    if condition is not None and condition.get("reason") == "NodeNotReady" and fit:
-        patch["conditions"] = pod_state.copy_with_condition(pod, {"type": "Ready", "status": "True"}, now)
-    return patch
+def found_status(pod: Obj, now: datetime, *, node_is_ready: bool) -> Obj | None:
+    """The status patch that takes our marks back, from what the containers were last known to do. Ready
+    returns only with a node that is ready."""
+    patch: Obj = {}
+    if pod_state.status(pod).get("reason") == NODE_LOST:
+        patch = {"phase": pod_state.phase_of_containers(pod), "reason": None, "message": None}
+    ready = meta.get_condition(pod, "Ready") or {}
+    if node_is_ready and ready.get("reason") == NODE_NOT_READY:
+        gates = [g["conditionType"] for g in pod_state.spec(pod).get("readinessGates") or []]
+        fit = all(meta.is_condition_true(pod, type_) for type_ in ("ContainersReady", *gates))
+        condition = {"type": "Ready", "status": "True" if fit else "False"}
+        patch["conditions"] = pod_state.copy_with_condition(pod, condition, now)
+    return patch or None
+
+
+def after_standstill(beats: Mapping[str, Beat], seconds: float) -> dict[str, Beat]:
+    """Beats as if the `seconds` in which we did not look had not passed: that nodes were silent meanwhile
+    says nothing about them."""
+    return {name: replace(beat, seen_at=beat.seen_at + seconds) for name, beat in beats.items()}

@@ -22,6 +22,8 @@ from controller.node_health import Beat
 STARTUP_GRACE = 60.0  # for a node that has not posted any status yet
 KUBELET_FIRST = 10.0  # a kubelet that returns gets so long to correct its pods' status itself
 
+STANDSTILL = 5.0  # a round that comes so late was not merely slow
+
 _log = log.get("node-lifecycle")
 
 
@@ -36,8 +38,9 @@ class NodeLifecycleLoop:
         self._beats: dict[str, Beat] = {}
         self._buckets: dict[str, Bucket] = {}
         self._went_down: set[str] = set()  # nodes whose pods have to hear of it once
-        self._back_since: dict[str, float] = {}  # nodes that speak again and still have pods marked lost
+        self._back_since: dict[str, float] = {}  # nodes that speak again and still have pods that we marked
         self._all_down = False
+        self._looked_at = context.clock.monotonic()
         self._nodes.on_event(self._on_node)
 
     async def run(self) -> None:
@@ -68,6 +71,11 @@ class NodeLifecycleLoop:
 
     async def _monitor(self) -> None:
         """One look at every node. Writing Unknown is the only write here; the rest is the reconciler's."""
+        at = self._clock.monotonic()
+        stood_still = at - self._looked_at - self._options.node_monitor_period
+        if stood_still > STANDSTILL:  # a suspended machine, a paused process
+            self._beats = node_health.after_standstill(self._beats, stood_still)
+        self._looked_at = at
         nodes = self._nodes.store.list()
         self._set_rates(nodes)
         errors = await in_parallel([self._look_at(node) for node in nodes])
@@ -151,12 +159,12 @@ class NodeLifecycleLoop:
             patches = [(pod, node_health.lost_status(pod, now)) for pod in pods]
         elif ready != "True" and name in self._went_down:
             patches = [(pod, node_health.not_ready_status(pod, now)) for pod in pods]
-        elif ready in ("True", "False") and any(node_health.is_lost(pod) for pod in pods):
+        elif ready in ("True", "False") and any(node_health.is_marked(pod) for pod in pods):
             since = self._back_since.setdefault(name, self._clock.monotonic())
             wait = since + KUBELET_FIRST - self._clock.monotonic()
             if wait > 0:
                 return wait
-            patches = [(pod, node_health.found_status(pod, now)) for pod in pods]
+            patches = [(pod, node_health.found_status(pod, now, node_is_ready=ready == "True")) for pod in pods]
         else:
             self._back_since.pop(name, None)
             patches = []

@@ -100,7 +100,7 @@ class TestLostAndFound:
 
     def test_found_again(self) -> None:
         lost = merged(running(), node_health.lost_status(running(), NOW))
-        found = merged(lost, node_health.found_status(lost, NOW))
+        found = merged(lost, node_health.found_status(lost, NOW, node_is_ready=True))
         assert found["status"]["phase"] == "Running"
         assert "reason" not in found["status"] and "message" not in found["status"]
         assert meta.is_condition_true(found, "Ready")
@@ -109,11 +109,29 @@ class TestLostAndFound:
         obj = running()
         obj["status"]["conditions"] = [{"type": t, "status": "False"} for t in ("Ready", "ContainersReady")]
         lost = merged(obj, node_health.lost_status(obj, NOW))
-        found = merged(lost, node_health.found_status(lost, NOW))
+        found = merged(lost, node_health.found_status(lost, NOW, node_is_ready=True))
         assert found["status"]["phase"] == "Running" and not meta.is_condition_true(found, "Ready")
 
     def test_a_pod_the_kubelet_has_corrected_is_left_alone(self) -> None:
-        assert node_health.found_status(running(), NOW) is None
+        assert node_health.found_status(running(), NOW, node_is_ready=True) is None
+
+    def test_a_pod_is_not_ready_before_its_node(self) -> None:
+        lost = merged(running(), node_health.lost_status(running(), NOW))
+        early = merged(lost, node_health.found_status(lost, NOW, node_is_ready=False))
+        assert early["status"]["phase"] == "Running" and not meta.is_condition_true(early, "Ready")
+        assert node_health.is_marked(early)
+        found = merged(early, node_health.found_status(early, NOW, node_is_ready=True))
+        assert meta.is_condition_true(found, "Ready") and not node_health.is_marked(found)
+
+    def test_readiness_taken_for_the_node_comes_back_with_it(self) -> None:
+        marked = merged(running(), node_health.not_ready_status(running(), NOW))
+        assert marked["status"]["phase"] == "Running" and not meta.is_condition_true(marked, "Ready")
+        found = merged(marked, node_health.found_status(marked, NOW, node_is_ready=True))
+        assert meta.is_condition_true(found, "Ready")
+
+    def test_our_own_standstill_is_not_the_nodes_silence(self) -> None:
+        beats = {"n1": node_health.observe(None, node(), None, 10.0)}
+        assert node_health.after_standstill(beats, 3600.0)["n1"].seen_at == 3610.0
 
 
 @pytest.mark.parametrize(
