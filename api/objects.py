@@ -88,6 +88,8 @@ def for_create(resource: Resource, obj: Obj, *, now: datetime) -> None:
         metadata["generation"] = 1
     if resource.has_status and not resource.keeps_status_on_create:
         obj.pop("status", None)
+    if resource.has_status:
+        obj.setdefault("status", {})  # always there, as in upstream's answers: clients read through it
     resource.hooks.default(obj)
     resource.hooks.prepare(obj, None)
 
