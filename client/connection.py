@@ -45,6 +45,8 @@ Params = Mapping[str, str | int | bool | list[str]]
 
 _CONNECT_SECONDS, _READ_SECONDS, _POOL = 5.0, 34.0, 256
 _GET_ATTEMPTS, _BUSY_ATTEMPTS = 3, 5
+# The transport hands on what of aiohttp it has no httpx name for.
+_BROKEN = (httpx.HTTPError, aiohttp.ClientError)
 
 
 class Connection:
@@ -126,7 +128,7 @@ class Connection:
                     headers=headers,
                     extensions=self._extensions,
                 )
-            except httpx.HTTPError as error:
+            except (*_BROKEN, TimeoutError, OSError) as error:
                 if method != "GET" or attempt == _GET_ATTEMPTS or isinstance(error, httpx.ReadTimeout):
                     raise self._unreachable(error) from error
             await self._clock.sleep(0.05 * attempt)
@@ -160,7 +162,7 @@ class Connection:
                 if response.status_code >= 400:
                     raise _error(response.status_code, await response.aread())
                 yield response
-        except httpx.HTTPError as error:
+        except _BROKEN as error:
             raise self._unreachable(error) from error
 
     async def send_hot(self, method: str, path: str, params: Params | None, body: bytes, content_type: str) -> bytes:
@@ -181,7 +183,7 @@ class Connection:
                 if response.status < 400:
                     return content
                 status = response.status
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (*_BROKEN, TimeoutError, OSError) as error:
             raise self._unreachable(error) from error
         raise _error(status, content)
 

@@ -144,7 +144,10 @@ class ApiClient(Connection):
         path = res.path(namespace)
         async with self.stream("GET", path, params=params, read_timeout=_WATCH_SILENCE) as response:
             async for line in lines(response):
-                event = orjson.loads(line)
+                try:
+                    event = orjson.loads(line)
+                except orjson.JSONDecodeError as error:
+                    raise errors.InternalError(f"watch {path}: a line is not JSON: {error}") from error
                 if event["type"] == "ERROR":
                     status = event.get("object") or {}
                     raise errors.from_status(status, int(status.get("code") or 500))

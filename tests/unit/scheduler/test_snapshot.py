@@ -63,7 +63,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(STEPS, max_size=40))
 def test_any_history_equals_a_fresh_count(steps: list[tuple[str, str, str]]) -> None:
     snapshot = Snapshot(capacity=1)
