@@ -79,20 +79,20 @@ async def _rate(calls: int, call: object) -> float:
 async def measure(report: Report, directory: Path) -> None:
     pki = Pki(directory / "pki")
     etcd = EtcdServer(directory / "etcd", pki)
-    server = ApiServer(directory / "apiserver", pki, etcd)
+    server = ApiServer(directory / "apiserver", etcd)
     etcd.start()
     try:
         server.start()
         try:
-            await _measure(report, etcd, server, pki)
+            await _measure(report, etcd, server)
         finally:
             server.stop()
     finally:
         etcd.stop()
 
 
-async def _measure(report: Report, etcd: EtcdServer, server: ApiServer, pki: Pki) -> None:
-    context = load.client_context(pki.file("ca.crt"), pki.file("admin.crt"), pki.file("admin.key"))
+async def _measure(report: Report, etcd: EtcdServer, server: ApiServer) -> None:
+    context = load.client_context(server)
     host = f"127.0.0.1:{server.port}"
     idle = memory.rss(server.pid)
 

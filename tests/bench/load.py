@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+
+from tests.harness.apiserver import ApiServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,12 @@ async def run(
     return Result(requests, seconds, latencies, size)
 
 
-def client_context(ca: str, cert: str, key: str) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca)
-    context.load_cert_chain(cert, key)
+def client_context(server: ApiServer) -> ssl.SSLContext:
+    """TLS with the administrator's certificate."""
+    context = ssl.create_default_context(cafile=server.pki.file("ca.crt"))
+    pair = server.pki.client("bench", "system:masters")
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(pair.certificate + pair.key)
+        file.flush()
+        context.load_cert_chain(file.name)
     return context

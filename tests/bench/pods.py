@@ -26,7 +26,7 @@ _IDLE_SECONDS = 60
 
 @contextmanager
 def _cluster(directory: Path) -> Iterator[Cluster]:
-    cluster = Cluster(directory, 1, upstream.kubectl())
+    cluster = Cluster(directory, 1, upstream.kubectl_path())
     try:
         yield cluster
     finally:

@@ -72,15 +72,15 @@ async def measure(report: Report, directory: Path) -> None:
 async def _run(directory: Path, nodes: int, spec: dict[str, Any]) -> float:
     pki = Pki(directory / "pki")
     etcd = EtcdServer(directory / "etcd", pki)
-    server = ApiServer(directory / "apiserver", pki, etcd)
+    server = ApiServer(directory / "apiserver", etcd)
     health = free_port()
-    argv = [sys.executable, "-m", "scheduler", "--kubeconfig", str(server.kubeconfig("scheduler")),
+    argv = [sys.executable, "-m", "scheduler", "--kubeconfig", str(server.kubeconfig(server.identity("system:kube-scheduler"), "scheduler")),
             "--no-leader-elect", "--healthz-port", str(health)]  # fmt: skip
     scheduler = Process("scheduler", argv, directory / "scheduler.log", ready=lambda: _answers(health))
     etcd.start()
     try:
         server.start()
-        context = load.client_context(pki.file("ca.crt"), pki.file("admin.crt"), pki.file("admin.key"))
+        context = load.client_context(server)
         host = f"127.0.0.1:{server.port}"
         made = await load.run(
             server.port,

@@ -24,7 +24,7 @@ def _what_these_tests_need() -> None:
 
 @pytest.fixture(scope="session")
 def kubectl() -> Path:
-    return upstream.kubectl()
+    return upstream.kubectl_path()
 
 
 @contextmanager
