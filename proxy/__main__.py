@@ -17,7 +17,7 @@ from api.builtin import ENDPOINT_SLICES, NODES, SERVICES
 from client import daemon, log
 from client.daemon import Daemon
 from client.informer import Informers
-from proxy import dns_server, netlink, sysctls
+from proxy import dns_server, memory, netlink, sysctls
 from proxy.dns import Zone
 from proxy.iptables import Iptables, IptablesError, backend
 from proxy.resolvers import Resolvers
@@ -25,6 +25,7 @@ from proxy.rules import Network
 from proxy.syncer import RESYNC, Syncer
 from proxy.view import ServiceView
 
+SYSCTLS, MEMORY = "sysctls.json", "last-known.json"  # in the state directory
 _log = log.get("proxy")
 
 
@@ -44,13 +45,14 @@ def parser() -> argparse.ArgumentParser:
     return flags
 
 
-def _state_file(args: argparse.Namespace) -> Path:
-    return Path(args.state_dir or f"/run/sampan/proxy-{args.node_name}") / "sysctls.json"
+def _state_dir(args: argparse.Namespace) -> Path:
+    return Path(args.state_dir or f"/run/sampan/proxy-{args.node_name}")
 
 
 async def serve(d: Daemon) -> None:
     args = d.args
-    sysctls.apply(_state_file(args))
+    state = _state_dir(args)
+    sysctls.apply(state / SYSCTLS)
     informers = Informers(d.client, clock=d.clock)
     services, slices, nodes = (informers.of(res) for res in (SERVICES, ENDPOINT_SLICES, NODES))
     view = ServiceView(services, slices)
@@ -59,17 +61,20 @@ async def serve(d: Daemon) -> None:
         node_name=args.node_name, node_ip=args.node_ip, bridge=args.pod_bridge, clock=d.clock,
         network=Network(args.cluster_cidr, args.cluster_dns),
     )  # fmt: skip
+    known = {"services": services, "slices": slices}
+    recalled = memory.recall(state / MEMORY, known)
     d.ready_when("informers", lambda: informers.synced)
     d.ready_when("rules", lambda: syncer.programmed)
     _log.info("network", iptables=await backend(), node=args.node_name)
     async with asyncio.TaskGroup() as group:
         group.create_task(informers.run())
+        group.create_task(memory.keep(state / MEMORY, known, d.clock))
         group.create_task(netlink.watch_links(syncer.links_changed))
         if args.cluster_dns:
             await asyncio.to_thread(netlink.add_address, args.cluster_dns)
             zone = Zone(view, args.cluster_domain, args.cluster_dns, (args.cluster_cidr, args.service_cidr))
             resolvers = Resolvers(Path(args.resolv_conf), args.cluster_dns)
-            responder = dns_server.Responder(zone, resolvers, lambda: services.synced and slices.synced)
+            responder = dns_server.Responder(zone, resolvers, lambda: recalled or (services.synced and slices.synced))
             group.create_task(_serve_dns(d, responder, args.cluster_dns))
         await informers.wait_synced()  # half a picture would withdraw what runs
         group.create_task(syncer.rules())
@@ -93,9 +98,10 @@ async def cleanup(args: argparse.Namespace) -> None:
     await Iptables().remove()
     await asyncio.to_thread(netlink.set_routes, set())
     await asyncio.to_thread(netlink.remove_addresses)
-    state = _state_file(args)
-    sysctls.restore(state)
-    for directory in (state.parent, state.parent.parent):
+    state = _state_dir(args)
+    sysctls.restore(state / SYSCTLS)
+    (state / MEMORY).unlink(missing_ok=True)
+    for directory in (state, state.parent):
         if directory.is_dir() and not any(directory.iterdir()):
             directory.rmdir()
 

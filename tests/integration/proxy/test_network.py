@@ -178,6 +178,29 @@ def test_dns_answers_pods_on_their_own_node(lan: Lan) -> None:
         assert str(dns.message.from_wire(connection.recv(4096)[2:]).answer[0][0]) == "10.96.1.10"
 
 
+def test_dns_outlives_a_restart_while_the_control_plane_is_away(lan: Lan) -> None:
+    publish(lan, "kept", "10.96.1.12")
+    eventually(lambda: "default/kept" in sh("iptables-save", "n1"))
+    kept = lan.directory / "n1" / "last-known.json"
+    eventually(lambda: kept.exists() and '"kept"' in kept.read_text(), 15)
+    lan.stop_proxy("n1", signal.SIGKILL)
+    lan.start_proxy("n1", without_apiserver=True)
+    query = dns.message.make_query("kept.default.svc.cluster.local", "A").to_wire()
+
+    def answered() -> bool:
+        with inside("p12", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as client:
+            client.settimeout(0.5)
+            try:
+                client.sendto(query, ("10.96.0.10", 53))
+                return str(dns.message.from_wire(client.recv(4096)).answer[0][0]) == "10.96.1.12"
+            except OSError:
+                return False
+
+    eventually(answered)
+    assert works("p12", "10.96.1.12", 80)
+    lan.stop_proxy("n1")
+
+
 def test_dns_hands_other_names_to_the_upstream_resolver(lan: Lan) -> None:
     upstream = inside("client", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     upstream.settimeout(5)
