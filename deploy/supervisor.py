@@ -18,15 +18,17 @@ import fcntl
 import json
 import os
 import select
-import shutil
 import signal
 import sys
 import time
 import zlib
 from pathlib import Path
-from typing import Any
 
 from deploy.processes import Process, read_pid_file, this_process, write_pid_file
+
+TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without its megabyte
+if TYPE_CHECKING:
+    from typing import Any
 
 FIRST_DELAY, LAST_DELAY = 0.1, 10.0
 STEADY_AFTER = 60.0
@@ -142,7 +144,9 @@ def rotate(path: Path) -> None:
     """Keeps the last LOG_LIMIT bytes or so in FILE.1. The daemon goes on appending to the emptied file."""
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_size > LOG_LIMIT:
-            shutil.copyfile(path, path.with_name(path.name + ".1"))
+            with path.open("rb") as old, path.with_name(path.name + ".1").open("wb") as new:
+                while os.sendfile(new.fileno(), old.fileno(), None, LOG_LIMIT):
+                    pass
             os.truncate(path, 0)
 
 
