@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from client import log
+from client.backoff import Backoff
 from client.clock import Clock
 from kubelet.docker_runtime import DockerRuntime, Missing, RuntimeFailure, Unreachable
 from kubelet.model import Container, PodContainers
@@ -21,6 +22,7 @@ from kubelet.model import Container, PodContainers
 _log = log.get("pleg")
 RELIST_SECONDS = 60.0
 _RECONNECT_SECONDS = 1.0
+_LONGEST_PAUSE = 5.0
 _MESSAGE_BYTES = 4096
 _REMEMBERED = 500
 
@@ -34,7 +36,6 @@ class Observer:
         self._busy: set[str] = set()
         self._exits: dict[str, asyncio.Event] = {}
         self._gone: deque[str] = deque(maxlen=_REMEMBERED)
-        self.connected = False
         self._listed = asyncio.Event()
 
     def on_change(self, changed: Callable[[str], None]) -> None:
@@ -111,16 +112,16 @@ class Observer:
     async def _follow_forever(self) -> None:
         await self._listed.wait()
         since = self._clock.now().timestamp() - 5
+        pause = Backoff(_RECONNECT_SECONDS, _LONGEST_PAUSE)
         while True:
             try:
                 async for event in self._runtime.events(since):
-                    self.connected = True
+                    pause.reset()
                     since = self._clock.now().timestamp()
                     await self._heard(event.action, event.container_id)
             except RuntimeFailure as error:
                 _log.warning("events lost", why=str(error))
-            self.connected = False
-            await self._clock.sleep(_RECONNECT_SECONDS)
+            await self._clock.sleep(pause.delay())
             await self._relist_quietly()
 
     async def _heard(self, action: str, container_id: str) -> None:

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from api.meta import Obj, is_deleting
+from client import log
 from client.clock import Clock
 from client.events import EventRecorder
 from kubelet.docker_runtime import RuntimeFailure
 from kubelet.hooks import HookFailure, Hooks
 from kubelet.model import Container, PodContainers, Probes, field_path, find_container
 
+_log = log.get("probes")
 KINDS = ("startup", "liveness", "readiness")
 
 
@@ -107,7 +109,7 @@ class Prober:
                 await self._clock.sleep(0.1 if settings.period == 1 else 0.5)
                 continue
             success = await self._once(kind, probe, settings, container)
-            verdict = streak.add(success)
+            verdict = streak.add(success) if success is not None else None
             if verdict is not None and self._judge(kind, verdict, settings, container.id):
                 return
             await self._clock.sleep(settings.period)
@@ -129,12 +131,16 @@ class Prober:
             self._changed()
         return kind == "startup" or bool(after.failed and kind == "liveness")
 
-    async def _once(self, kind: str, probe: Mapping[str, Any], settings: Settings, container: Container) -> bool:
+    async def _once(self, kind: str, probe: Mapping[str, Any], settings: Settings, container: Container) -> bool | None:
+        """None when it could not be tried: Docker\'s trouble is not the container\'s."""
         try:
             async with asyncio.timeout(settings.timeout):
                 await self._hooks.run(self._pod, container, probe)
             return True
-        except (HookFailure, RuntimeFailure) as error:
+        except RuntimeFailure as error:
+            _log.warning("probe not run", kind=kind, container=container.name, why=str(error))
+            return None
+        except HookFailure as error:
             why = str(error)
         except TimeoutError:
             why = _timed_out(probe, settings)
