@@ -19,6 +19,7 @@ from controller.context import Context, Loop, Options
 from controller.deployment import DeploymentLoop
 from controller.endpoints import EndpointsLoop
 from controller.endpointslice import EndpointSliceLoop
+from controller.endpointslice_mirror import EndpointSliceMirrorLoop
 from controller.garbage_collector import GarbageCollectorLoop
 from controller.namespace import NamespaceLoop
 from controller.node_ipam import NodeIpamLoop
@@ -43,6 +44,7 @@ LOOPS = (
     Row("replicaset", ReplicaSetLoop),
     Row("endpoints", EndpointsLoop),
     Row("endpointslice", EndpointSliceLoop),
+    Row("endpointslice-mirroring", EndpointSliceMirrorLoop),
     Row("node-lifecycle", NodeLifecycleLoop),
     Row("taint-eviction", TaintEvictionLoop),
     Row("pod-gc", PodGcLoop),

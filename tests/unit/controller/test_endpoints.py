@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from api import meta
 from api.meta import Obj
-from controller import backends, endpoints_plan, endpointslice_plan
+from controller import backends, endpoints_plan, endpointslice_plan, slice_packing
 
 from .make import pod, service
 
@@ -127,7 +127,7 @@ def stored(slices: list[Obj], counter: list[int]) -> list[Obj]:
     return result
 
 
-def applied(existing: list[Obj], plan: endpointslice_plan.Plan, counter: list[int]) -> list[Obj]:
+def applied(existing: list[Obj], plan: slice_packing.Plan, counter: list[int]) -> list[Obj]:
     gone = {meta.name(s) for s in [*plan.delete, *plan.update]}
     kept = [s for s in existing if meta.name(s) not in gone]
     return kept + stored(plan.update, counter) + stored(plan.create, counter)

@@ -28,6 +28,7 @@ from client.clock import FakeClock
 from controller.deployment import DeploymentLoop
 from controller.endpoints import EndpointsLoop
 from controller.endpointslice import EndpointSliceLoop
+from controller.endpointslice_mirror import EndpointSliceMirrorLoop
 from controller.garbage_collector import GarbageCollectorLoop
 from controller.namespace import NamespaceLoop
 from controller.node_ipam import NodeIpamLoop
@@ -231,6 +232,22 @@ class TestEndpoints:
         async with Running(api, clock, EndpointsLoop, EndpointSliceLoop):
             pass
         assert api.calls == []
+
+    async def test_hand_written_ones_are_mirrored_and_follow(self, api: FakeApi, clock: FakeClock) -> None:
+        api.put(SERVICES, service({}))
+        subset = {"addresses": [{"ip": "192.0.2.7"}], "notReadyAddresses": [{"ip": "192.0.2.8"}],
+                  "ports": [{"port": 5432}]}  # fmt: skip
+        mine = {"metadata": {"name": "web", "namespace": "default", "uid": "e"}, "subsets": [subset]}
+        api.put(ENDPOINTS, mine)
+        async with Running(api, clock, EndpointsLoop, EndpointSliceLoop, EndpointSliceMirrorLoop):
+            (slice_,) = api.all(ENDPOINT_SLICES)
+            shown = [(e["addresses"], e["conditions"]["ready"]) for e in slice_["endpoints"]]
+            assert shown == [(["192.0.2.7"], True), (["192.0.2.8"], False)]
+            assert slice_["ports"] == [{"name": "", "port": 5432, "protocol": "TCP"}]
+            api.put(SERVICES, service())  # now it selects pods: the slices are another loop's
+            await clock.run_for(2)
+            managers = {meta.labels(s)["endpointslice.kubernetes.io/managed-by"] for s in api.all(ENDPOINT_SLICES)}
+            assert managers == {"endpointslice-controller.k8s.io"}
 
     async def test_go_with_their_service(self, api: FakeApi, clock: FakeClock) -> None:
         api.put(SERVICES, service())
