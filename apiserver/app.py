@@ -70,7 +70,7 @@ def build_context(options: Options) -> Context:
             [
                 NamespaceLifecycle(store),
                 ServiceAccount(),
-                NodeRestriction(),
+                NodeRestriction(store),
                 TaintNodesByCondition(),
                 Priority(),
                 DefaultTolerationSeconds(),

@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from api.errors import ApiError, BadRequest, InternalError, Timeout, TooManyRequests
+from apiserver.auth.impersonation import effective_user
 from apiserver.context import Context
 from apiserver.request import Message, Receive, Request, Scope, Send
 from apiserver.response import Answer, Relay, Reply, Stream, error_reply
@@ -21,6 +22,8 @@ from apiserver.routes.resources import is_long_running, serve
 DEADLINE = 60.0
 _READS_IN_FLIGHT = 400
 _WRITES_IN_FLIGHT = 200
+# Verbs that wait for the store alone, which has deadlines of its own.
+_BOUNDED = frozenset({"get", "create"})
 _READS = frozenset({"get", "list", "head", "options"})
 
 log = logging.getLogger("apiserver")
@@ -74,8 +77,7 @@ class Door:
 
     async def _admit(self, request: Request) -> Answer:
         context = self._context
-        peer = request.scope.get("sampan.peer")
-        request.user = peer or await context.authenticator.user(request)
+        await self._identify(request)
         info = request.info
         if is_long_running(request):
             context.authorizer.check(request.user, info)
@@ -87,7 +89,7 @@ class Door:
         self._inflight[kind] += 1
         try:
             context.authorizer.check(request.user, info)
-            if info.verb == "get":  # waits for the store alone, which has deadlines of its own
+            if info.verb in _BOUNDED:
                 return await (serve(context, request) if info.is_resource else self._document(request))
             async with asyncio.timeout(DEADLINE):
                 if info.is_resource:
@@ -99,6 +101,11 @@ class Door:
             ) from error
         finally:
             self._inflight[kind] -= 1
+
+    async def _identify(self, request: Request) -> None:
+        context = self._context
+        user = request.scope.get("sampan.peer") or await context.authenticator.user(request)
+        request.user = effective_user(request, user, context.authorizer) if request.impersonates else user
 
     async def _document(self, request: Request) -> Reply:
         """What the FastAPI routes answer."""
@@ -143,7 +150,7 @@ class Door:
         if (await receive())["type"] != "websocket.connect":
             return
         try:
-            request.user = await self._context.authenticator.user(request)
+            await self._identify(request)
             self._context.authorizer.check(request.user, request.info)
             answer = await serve(self._context, request)
         except ApiError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import orjson
 from api.errors import ApiError, InternalError, from_status
 from api.meta import Obj
 from apiserver.response import Stream
+
+log = logging.getLogger("apiserver.kubelet")
 
 Query = list[tuple[str, str]]
 
@@ -80,6 +83,8 @@ async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     try:
         async for piece in response.content.iter_any():
             yield piece
+    except aiohttp.ClientError as error:
+        log.info("a stream from a kubelet broke off: %s", error)
     finally:
         response.close()
 

@@ -114,6 +114,12 @@ class Request:
         return self._headers.get(name, b"").decode("latin-1")
 
     @property
+    def impersonates(self) -> bool:
+        if self._headers is None:
+            self._headers = dict(self.scope["headers"])
+        return any(name.startswith(b"impersonate-") for name in self._headers)
+
+    @property
     def queries(self) -> dict[str, list[str]]:
         if self._query is None:
             self._query = {}

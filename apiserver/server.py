@@ -57,6 +57,12 @@ class HttpProtocol(HttpToolsProtocol):
         scope["sampan.whole"] = partial(_send_whole, cycle)
         super()._start_asgi_task(cycle, app)
 
+    def shutdown(self) -> None:
+        """Idle connections end now: their clients do not read, so nobody would answer the TLS farewell."""
+        super().shutdown()
+        if self.transport.is_closing() and not self.transport.get_write_buffer_size():
+            self.transport.abort()
+
 
 def _send_whole(
     cycle: RequestResponseCycle, status: int, headers: Sequence[tuple[bytes, bytes]], body: Sequence[bytes]

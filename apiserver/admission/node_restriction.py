@@ -9,11 +9,15 @@ from api.builtin import LEASES, NODES, PODS, SERVICE_ACCOUNTS
 from api.meta import Obj
 from api.registry import Resource
 from apiserver.admission.chain import Attempt, Plugin
+from apiserver.storage.store import Store
 
 _RESTRICTED = ("node-restriction.kubernetes.io/",)
 
 
 class NodeRestriction(Plugin):
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
     def handles(self, verb: str, res: Resource, subresource: str) -> bool:
         return res in (NODES, LEASES, PODS, SERVICE_ACCOUNTS)
 
@@ -30,6 +34,17 @@ class NodeRestriction(Plugin):
                 raise attempt.forbidden("can only access node lease with the same name as the requesting node")
         elif attempt.res is PODS:
             _check_pod(attempt, node)
+        elif attempt.subresource == "token":
+            await self._check_token(attempt, node)
+
+    async def _check_token(self, attempt: Attempt, node: str) -> None:
+        """A node gets tokens for the pods bound to it alone."""
+        bound = (attempt.new().get("spec") or {}).get("boundObjectRef") or {}
+        if bound.get("kind") != "Pod" or not bound.get("uid"):
+            raise attempt.forbidden("node requested token not bound to a pod")
+        pod = await self._store.get(PODS, attempt.namespace, str(bound.get("name", "")))
+        if pod.fields.get("spec.nodeName") != node:
+            raise attempt.forbidden("node requested token bound to a pod scheduled on a different node")
 
 
 def _check_node(attempt: Attempt, node: str) -> None:

@@ -1,4 +1,4 @@
-"""Who asks: the client certificate, else the bearer token, else nobody.
+"""Who asks, when the connection brought no certificate: the owner of the bearer token, else nobody.
 
 A request with no credentials is anonymous; one with wrong credentials is refused, always with the same words.
 """
@@ -19,9 +19,6 @@ class Authenticator:
 
     async def user(self, request: Request) -> User:
         """Unauthorized when credentials were given and none of them is good."""
-        peer: User | None = request.scope.get("sampan.peer")
-        if peer is not None:
-            return peer
         authorization = request.header(b"authorization")
         if not authorization:
             return ANONYMOUS
