@@ -1,0 +1,162 @@
+"""Pods find nodes: a real scheduler process on a real apiserver. Nodes are objects only; nothing runs on them."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from api.builtin import EVENTS, LEASES, NODES, PODS
+from api.errors import ServiceUnavailable
+from api.meta import Obj, get_condition
+from client.http import ApiClient
+from tests.harness.apiserver import ROOT, ApiServer
+from tests.harness.eventually import eventually
+from tests.harness.process import Process, free_port
+
+
+@pytest.fixture
+def scheduler(apiserver: ApiServer) -> Iterator[Process]:
+    kubeconfig = apiserver.kubeconfig(apiserver.identity("system:kube-scheduler"), "scheduler")
+    port = free_port()
+
+    def ready() -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    argv = [sys.executable, "-m", "scheduler", "--kubeconfig", str(kubeconfig), "--healthz-port", str(port)]
+    process = Process("scheduler", argv, apiserver.directory / "scheduler.log", ready=ready, cwd=ROOT)
+    try:
+        process.start()
+        yield process
+    finally:
+        process.stop()
+
+
+class Nodes:
+    """Nodes that only this test's pods may use, gone when it ends."""
+
+    def __init__(self, ours: ApiClient, namespace: str) -> None:
+        self._ours, self._namespace = ours, namespace
+        self.names: list[str] = []
+
+    async def add(self, name: str, cpu: str = "4") -> str:
+        full = f"{self._namespace}-{name}"[-60:].lstrip("-")
+        labels = {"kubernetes.io/hostname": full, "test": self._namespace}
+        await self._ours.create(NODES, {
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": full, "labels": labels}
+        })  # fmt: skip
+        self.names.append(full)
+        resources = {"cpu": cpu, "memory": "8Gi", "pods": "110"}
+        status = {"capacity": resources, "allocatable": resources}
+        await self._ours.patch(NODES, full, {"status": status}, subresource="status")
+        await self._ours.patch(NODES, full, {"spec": {"taints": None}})  # admission says "not ready" at first
+        return full
+
+    async def pod(self, name: str, cpu: str = "100m", **spec: Any) -> Obj:
+        container = {"name": "c", "image": "example:1", "resources": {"requests": {"cpu": cpu}}}
+        metadata = {"name": name, "namespace": self._namespace}
+        return await self._ours.create(PODS, {
+            "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
+            "spec": {"containers": [container], "nodeSelector": {"test": self._namespace}, **spec},
+        })  # fmt: skip
+
+    async def placed(self, count: int, within: float = 10.0) -> Counter[str]:
+        """Pods per node, once `count` of them have one."""
+
+        async def all_placed() -> Counter[str] | None:
+            pods = await self._ours.list(PODS, self._namespace)
+            nodes = [p["spec"]["nodeName"] for p in pods["items"] if p["spec"].get("nodeName")]
+            return Counter(nodes) if len(nodes) == count else None
+
+        found = await eventually(all_placed, f"{count} pods have a node", within=within)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+async def nodes(ours: ApiClient, namespace: str) -> AsyncIterator[Nodes]:
+    mine = Nodes(ours, namespace)
+    yield mine
+    for name in mine.names:
+        await ours.delete(NODES, name)
+
+
+async def test_equal_pods_spread_evenly_and_that_is_told(
+    scheduler: Process, nodes: Nodes, ours: ApiClient, namespace: str
+) -> None:
+    for name in ("a", "b", "c"):
+        await nodes.add(name)
+    for number in range(6):
+        await nodes.pod(f"p{number}")
+    assert sorted((await nodes.placed(6)).values()) == [2, 2, 2]
+    pod = await ours.get(PODS, "p0", namespace)
+    scheduled = get_condition(pod, "PodScheduled")
+    assert scheduled is not None
+    assert scheduled["status"] == "True"
+
+    async def told() -> list[str]:
+        events = await ours.list(EVENTS, namespace, fields="reason=Scheduled,involvedObject.name=p0")
+        return [e["message"] for e in events["items"]]
+
+    messages = await eventually(told, "there is a Scheduled event")
+    assert messages == [f"Successfully assigned {namespace}/p0 to {pod['spec']['nodeName']}"]
+
+
+async def test_a_pod_too_large_says_why_and_goes_when_a_node_comes(
+    scheduler: Process, nodes: Nodes, ours: ApiClient, namespace: str
+) -> None:
+    await nodes.add("small", cpu="1")
+    await nodes.pod("large", cpu="2")
+
+    async def refused() -> str:
+        condition = get_condition(await ours.get(PODS, "large", namespace), "PodScheduled") or {}
+        return str(condition.get("message", "")) if condition.get("reason") == "Unschedulable" else ""
+
+    message = await eventually(refused, "the pod says why it has no node")
+    assert "1 Insufficient cpu" in message
+    large = await nodes.add("large", cpu="4")
+    assert list(await nodes.placed(1)) == [large]
+
+
+async def test_the_apiserver_dies_and_the_next_pod_is_placed_within_seconds_of_its_return(
+    scheduler: Process, nodes: Nodes, apiserver: ApiServer
+) -> None:
+    await nodes.add("a")
+    apiserver.kill()
+    apiserver.start()
+
+    async def created() -> bool:
+        try:
+            await nodes.pod("after")
+        except ServiceUnavailable:  # our own pooled connection died with the server
+            return False
+        return True
+
+    await eventually(created, "the apiserver takes a pod again")
+    await nodes.placed(1, within=5)
+
+
+async def test_the_scheduler_dies_and_the_next_one_leads_without_waiting_for_the_lease(
+    scheduler: Process, nodes: Nodes, ours: ApiClient
+) -> None:
+    await nodes.add("a")
+    await nodes.pod("before")
+    await nodes.placed(1)
+    first = (await ours.get(LEASES, "kube-scheduler", "kube-system"))["spec"]
+    scheduler.restart()
+    await nodes.pod("after")
+    await nodes.placed(2, within=8)
+    second = (await ours.get(LEASES, "kube-scheduler", "kube-system"))["spec"]
+    assert second["holderIdentity"] != first["holderIdentity"]
+    assert second["leaseTransitions"] == first["leaseTransitions"] + 1
