@@ -33,8 +33,7 @@ class Supervision(Protocol):
     def running(self, name: str) -> Process | None: ...
 
     def release(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Stops watching over these, so that they stay down once stopped; those it cannot let run on without
-        supervision it stops."""
+        """Stops watching over these, in this order, so that they stay down once stopped; or stops them itself."""
 
     def forget(self) -> list[str]:
         """Removes what it keeps outside the data directory. Returns it in words."""
@@ -94,18 +93,14 @@ def start(layout: Layout, rows: Sequence[dict[str, Any]]) -> list[str]:
 def stop(layout: Layout, *, kept_too: bool = False) -> list[str]:
     """Ends the daemons, last started first; those that hold containers only when asked. Returns their names."""
     keeper = supervision(layout)
-    rows = rows_on_disk(layout)
+    rows = [each for each in reversed(rows_on_disk(layout)) if kept_too or not each["keep"]]
+    alive = {each["name"]: keeper.running(each["name"]) for each in rows}
     keeper.release(rows)
-    done = []
-    for each in reversed(rows):
-        if each["keep"] and not kept_too:
-            continue
-        process = keeper.running(each["name"])
-        if process is not None:
+    for name, process in alive.items():
+        if process is not None and process.alive:
             processes.stop(process)
-            done.append(each["name"])
-        (layout.run / f"{each['name']}.pid").unlink(missing_ok=True)
-    return done
+        (layout.run / f"{name}.pid").unlink(missing_ok=True)
+    return [name for name, process in alive.items() if process is not None]
 
 
 class OwnSupervisor:

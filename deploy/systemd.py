@@ -85,8 +85,7 @@ class Systemd:
         return find(pid) if pid else None
 
     def release(self, rows: Sequence[dict[str, Any]]) -> None:
-        names = [unit_name(row["name"]) for row in reversed(rows) if not row["keep"]]
-        for name in names:
+        for name in [unit_name(row["name"]) for row in rows]:
             if (UNITS / name).exists():
                 _systemctl("stop", name)
 
