@@ -133,9 +133,7 @@ def test_a_table_as_kubectl_prints_it(core: CoreV1Api, kubectl: Kubectl, namespa
     assert kubectl.run("get", "secrets").ok().stderr.strip() == f"No resources found in {namespace} namespace."
 
 
-async def test_only_metadata_when_that_is_asked_for(
-    seven: CoreV1Api, ours: ApiClient, namespace: str
-) -> None:
+async def test_only_metadata_when_that_is_asked_for(seven: CoreV1Api, ours: ApiClient, namespace: str) -> None:
     answer = await ours.request(
         "GET",
         CONFIG_MAPS.path(namespace),

@@ -1,0 +1,78 @@
+"""What clients learn of the server: resources, schemas, version."""
+
+from __future__ import annotations
+
+from client.http import ApiClient
+from tests.harness.upstream import Kubectl
+
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+
+def test_kubectl_lists_the_resources_first_and_again(kubectl: Kubectl) -> None:
+    """The second time kubectl asks with what it has cached."""
+    for _ in range(2):
+        lines = kubectl.run("api-resources").ok().lines
+        rows = {line.split()[0]: line.split()[1:] for line in lines[1:]}
+        assert rows["pods"] == ["po", "v1", "true", "Pod"]
+        assert rows["deployments"] == ["deploy", "apps/v1", "true", "Deployment"]
+        assert rows["namespaces"] == ["ns", "v1", "false", "Namespace"]
+        assert rows["endpointslices"] == ["discovery.k8s.io/v1", "true", "EndpointSlice"]
+        assert rows["leases"] == ["coordination.k8s.io/v1", "true", "Lease"]
+
+
+def test_kubectl_lists_the_versions(kubectl: Kubectl) -> None:
+    assert {"v1", "apps/v1", "coordination.k8s.io/v1", "discovery.k8s.io/v1"} <= set(
+        kubectl.run("api-versions").ok().lines
+    )
+    version = kubectl.run("version", "-o", "json").ok().json["serverVersion"]
+    assert version["gitVersion"].startswith("v1.35.")
+    assert (version["major"], version["minor"]) == ("1", "35")
+
+
+def test_short_names_and_categories_are_understood(kubectl: Kubectl) -> None:
+    for name in ("po", "svc", "deploy", "rs", "cm", "ep", "ns", "no", "sa", "ev", "all"):
+        kubectl.run("get", name).ok()
+    unknown = kubectl.run("get", "gizmos").failed()
+    assert unknown.stderr.strip() == 'error: the server doesn\'t have a resource type "gizmos"'
+
+
+def test_kubectl_explains_fields(kubectl: Kubectl) -> None:
+    pods = kubectl.run("explain", "pod.spec.containers.livenessProbe").ok().stdout
+    assert "FIELD: livenessProbe <Probe>" in pods
+    assert "initialDelaySeconds\t<integer>" in pods
+    deployments = kubectl.run("explain", "deployments.spec", "--recursive").ok().stdout
+    assert "GROUP:      apps" in deployments
+    assert "progressDeadlineSeconds" in deployments
+
+
+async def test_both_forms_of_discovery_agree(ours: ApiClient) -> None:
+    async def get(path: str, **headers: str) -> object:
+        return (await ours.request("GET", path, headers=headers or None)).json()
+
+    old = await get("/api/v1")
+    assert isinstance(old, dict)
+    listed = {r["name"] for r in old["resources"]}
+    answer = await ours.request("GET", "/api", headers={"Accept": AGGREGATED})
+    assert answer.headers["content-type"] == AGGREGATED
+    (version,) = answer.json()["items"][0]["versions"]
+    aggregated = {r["resource"] for r in version["resources"]} | {
+        f"{r['resource']}/{s['subresource']}" for r in version["resources"] for s in r.get("subresources", [])
+    }
+    assert listed == aggregated
+    assert {"pods", "pods/log", "pods/exec", "pods/binding", "pods/status"} <= listed
+    groups = await get("/apis/")
+    assert isinstance(groups, dict)
+    for group in groups["groups"]:
+        document = await get(f"/apis/{group['preferredVersion']['groupVersion']}")
+        assert isinstance(document, dict)
+        assert document["kind"] == "APIResourceList"
+
+
+async def test_openapi_has_what_apply_needs(ours: ApiClient) -> None:
+    index = (await ours.request("GET", "/openapi/v3")).json()["paths"]
+    document = (await ours.request("GET", index["apis/apps/v1"]["serverRelativeURL"])).json()
+    patch = document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"]
+    assert patch["x-kubernetes-group-version-kind"] == {"group": "apps", "version": "v1", "kind": "Deployment"}
+    assert "fieldValidation" in {p["name"] for p in patch["parameters"]}
+    schema = document["components"]["schemas"]["io.k8s.api.apps.v1.Deployment"]
+    assert {"group": "apps", "version": "v1", "kind": "Deployment"} in schema["x-kubernetes-group-version-kind"]

@@ -1,0 +1,111 @@
+"""kill -9 of the apiserver and of etcd: acknowledged writes stay, watches go on, clients come back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+import pytest
+
+from api.builtin import CONFIG_MAPS
+from api.errors import AlreadyExists, ApiError, ServiceUnavailable, Timeout
+from client.http import ApiClient
+from client.informer import Informer
+from tests.harness.apiserver import ApiServer
+from tests.harness.etcd import EtcdServer
+from tests.harness.eventually import eventually
+from tests.integration.manifests import config_map
+
+
+async def write_until_acknowledged(client: ApiClient, namespace: str, name: str) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            await client.create(CONFIG_MAPS, config_map(name, namespace=namespace))
+            return
+        except AlreadyExists:
+            return  # the answer that was lost was a success
+        except (ServiceUnavailable, Timeout, ApiError) as error:
+            assert error.code in (500, 503, 504), error.message
+            assert time.monotonic() < deadline, f"no write for 30 s: {error.message}"
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("victim", ["apiserver", "etcd"])
+async def test_a_kill_loses_no_acknowledged_write_and_no_event(
+    victim: str, apiserver: ApiServer, etcd_server: EtcdServer, ours: ApiClient, namespace: str
+) -> None:
+    informer = Informer(ours, CONFIG_MAPS, namespace=namespace)
+    following = asyncio.create_task(informer.run())
+    acknowledged: list[str] = []
+
+    async def write(writer: int) -> None:
+        for i in range(40):
+            name = f"w{writer}-{i}"
+            await write_until_acknowledged(ours, namespace, name)
+            acknowledged.append(name)
+
+    async def kill() -> None:
+        await eventually(lambda: len(acknowledged) >= 40, "writes are under way", pause=0.005)
+        process = apiserver if victim == "apiserver" else etcd_server
+        process.kill()
+        process.start(wait=False)
+        await asyncio.to_thread(process.wait_ready)
+
+    try:
+        await asyncio.wait_for(informer.wait_synced(), 10)
+        await asyncio.gather(kill(), *(write(w) for w in range(3)))
+        listed = await ours.list(CONFIG_MAPS, namespace)
+        there = {item["metadata"]["name"] for item in listed["items"]}
+        assert set(acknowledged) <= there
+        await eventually(
+            lambda: {o["metadata"]["name"] for o in informer.store.list()} == there, "the informer has all"
+        )
+    finally:
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+
+
+async def test_without_etcd_the_server_says_so_quickly(
+    apiserver: ApiServer, etcd_server: EtcdServer, ours: ApiClient, namespace: str
+) -> None:
+    await ours.create(CONFIG_MAPS, config_map("a", namespace=namespace))
+    etcd_server.kill()
+    try:
+        began = time.monotonic()
+        with pytest.raises((ServiceUnavailable, Timeout)):
+            await ours.create(CONFIG_MAPS, config_map("b", namespace=namespace))
+        with pytest.raises((ServiceUnavailable, Timeout)):
+            await ours.list(CONFIG_MAPS, namespace)
+        assert time.monotonic() - began < 20
+        stale = await ours.list(CONFIG_MAPS, namespace, resource_version="0")
+        assert "a" in [item["metadata"]["name"] for item in stale["items"]]
+        await eventually(lambda: not apiserver.is_ready(), "readiness tells of it")
+    finally:
+        etcd_server.start(wait=False)
+        await asyncio.to_thread(etcd_server.wait_ready)
+    await eventually(apiserver.is_ready, "ready again", within=15)
+    assert (await ours.get(CONFIG_MAPS, "a", namespace))["metadata"]["name"] == "a"
+
+
+async def test_a_stopped_server_ends_by_itself_and_watches_end_well(
+    apiserver: ApiServer, ours: ApiClient, namespace: str
+) -> None:
+    events = []
+
+    async def follow() -> None:
+        async for kind, _ in ours.watch(CONFIG_MAPS, namespace):
+            events.append(kind)
+
+    following = asyncio.create_task(follow())
+    await ours.create(CONFIG_MAPS, config_map("a", namespace=namespace))
+    await eventually(lambda: events == ["ADDED"], "the watch runs")
+    began = time.monotonic()
+    await asyncio.to_thread(apiserver.stop)
+    assert time.monotonic() - began < 8
+    done, _ = await asyncio.wait([following], timeout=5)
+    assert done, "the watch did not end"
+    apiserver.start(wait=False)
+    await asyncio.to_thread(apiserver.wait_ready)
