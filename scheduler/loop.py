@@ -11,7 +11,7 @@ from functools import partial
 
 from api import meta
 from api.builtin import NAMESPACES, NODES, PODS, SERVICES
-from api.errors import ApiError, Conflict, NotFound, ServiceUnavailable, Timeout
+from api.errors import ApiError, Conflict, NotFound, ServiceUnavailable, Timeout, TooManyRequests
 from api.meta import Obj
 from client import log, metrics
 from client.clock import Clock
@@ -27,6 +27,8 @@ from scheduler.snapshot import Change, Snapshot
 
 _log = log.get("scheduler")
 _FLUSH_EVERY = 30.0
+# Nothing is wrong with the pod: somebody was faster, or the apiserver is away or busy.
+_PASSING = (Conflict, NotFound, ServiceUnavailable, Timeout, TooManyRequests)
 # Pods that have ended take no room: the server need not even send them.
 RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 
@@ -99,7 +101,7 @@ class Scheduler:
         self._free(pod.uid)
         self.queue.failed(pod.uid, self._clock.monotonic())
         self._wake.set()
-        if error is not None and not isinstance(error, (Conflict, NotFound, ServiceUnavailable, Timeout)):
+        if error is not None and not isinstance(error, _PASSING):
             self._reporter.failed(pod, f"binding rejected: {error.message}")
 
     # Events.
