@@ -25,38 +25,40 @@ class Iptables:
 
     def __init__(self) -> None:
         self._written: Tables | None = None  # None: what the kernel holds is not known to be ours
+        self._lock = asyncio.Lock()  # a verification must not see half of a write, nor undo it
 
     async def apply(self, wanted: Tables) -> bool:
         """Write the difference; True when there was one."""
-        if self._written is None:
-            text = transaction.rewrite(wanted, await observe())
-        else:
-            text = transaction.update(wanted, self._written)
-        if not text:
-            return False
-        self._written = None
-        await _restore(text)
-        self._written = wanted
-        return True
+        async with self._lock:
+            if self._written is None:
+                text = transaction.rewrite(wanted, await observe())
+            else:
+                text = transaction.update(wanted, self._written)
+            if text:
+                await self._write(text, wanted)
+            return bool(text)
 
     async def verify(self) -> bool:
         """False when someone changed our chains or took the first place; they are then written anew."""
-        if self._written is None:
-            return True
-        wanted = self._written
-        observed = await observe()
-        if transaction.intact(wanted, observed):
-            return True
-        self._written = None
-        await _restore(transaction.rewrite(wanted, observed))
-        self._written = wanted
-        return False
+        async with self._lock:
+            if self._written is None:
+                return True  # the next `apply` writes everything
+            observed = await observe()
+            if transaction.intact(self._written, observed):
+                return True
+            await self._write(transaction.rewrite(self._written, observed), self._written)
+            return False
 
     async def remove(self) -> None:
-        self._written = None
-        text = transaction.removal(await observe())
-        if text:
-            await _restore(text)
+        async with self._lock:
+            text = transaction.removal(await observe())
+            if text:
+                await self._write(text, None)
+
+    async def _write(self, text: str, result: Tables | None) -> None:
+        self._written = None  # for as long as it is not certain
+        await run("iptables-restore", "--noflush", *WAIT, stdin=text)
+        self._written = result
 
 
 async def backend() -> str:
@@ -68,10 +70,6 @@ async def backend() -> str:
 async def observe() -> dict[str, transaction.Observed]:
     saved = [await run("iptables-save", "-t", table) for table in JUMPS]
     return transaction.parse("\n".join(saved))
-
-
-async def _restore(text: str) -> None:
-    await run("iptables-restore", "--noflush", *WAIT, stdin=text)
 
 
 async def run(*argv: str, stdin: str = "") -> str:

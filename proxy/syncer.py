@@ -186,6 +186,7 @@ class Syncer:
                 _log.error("sync failed", what=what, why=str(error))
                 await self._clock.sleep(RETRY)
                 pulse.beat()
+                self.rules_pulse.beat()  # a write that failed leaves the rules unknown: they are written anew
 
 
 def _network_of(node: meta.Obj) -> tuple[object, ...]:
