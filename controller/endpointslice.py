@@ -9,7 +9,7 @@ from api import meta
 from api.builtin import NODES, PODS, SERVICES
 from api.meta import Obj
 from client.reconciler import Reconciler
-from controller import backends, endpointslice_plan, service_events
+from controller import backends, endpointslice_plan, pod_state, service_events
 from controller.context import Context
 from controller.slice_writer import SliceWriter
 
@@ -40,10 +40,8 @@ class EndpointSliceLoop:
         existing = self._slices.existing(key)
         if existing is None:
             return 1.0
-        zones = {
-            meta.name(node): meta.labels(node)[backends.ZONE]
-            for node in self._nodes.store.list() if backends.ZONE in meta.labels(node)
-        }  # fmt: skip
         pods = self._pods.store.by_index("namespace", meta.namespace(service))
+        nodes = [self._nodes.store.get(name) for name in {pod_state.node_name(pod) for pod in pods}]
+        zones = {meta.name(node): meta.labels(node).get(backends.ZONE, "") for node in nodes if node}
         await self._slices.carry_out(key, endpointslice_plan.plan(service, pods, zones, existing))
         return None

@@ -78,7 +78,11 @@ class NodeLifecycleLoop:
         self._looked_at = at
         nodes = self._nodes.store.list()
         self._set_rates(nodes)
-        errors = await in_parallel([self._look_at(node) for node in nodes])
+        for node in nodes:
+            lease = self._leases.store.get(f"kube-node-lease/{meta.name(node)}")
+            known = self._beats.get(meta.name(node))
+            self._beats[meta.name(node)] = node_health.observe(known, node, lease, at)
+        errors = await in_parallel([self._say_silent(node) for node in nodes if self._is_silent(node)])
         for error in errors:
             if not isinstance(error, (Conflict, NotFound)):  # those mean that it spoke, or left, just now
                 raise error
@@ -86,20 +90,17 @@ class NodeLifecycleLoop:
             if node_health.ready_status(node) != "True" or meta.name(node) in self._back_since:
                 self._work.queue.add(meta.name(node))
 
-    async def _look_at(self, node: Obj) -> None:
-        name, at = meta.name(node), self._clock.monotonic()
-        lease = self._leases.store.get(f"kube-node-lease/{name}")
-        self._beats[name] = node_health.observe(self._beats.get(name), node, lease, at)
-        if not self._is_silent(node):
-            return
+    async def _say_silent(self, node: Obj) -> None:
         conditions = node_health.silent_conditions(node, self._clock.now())
-        if conditions is not None:
-            _log.warning("node is silent", node=name, seconds=round(at - self._beats[name].seen_at))
-            patch = {
-                "metadata": {"resourceVersion": node["metadata"]["resourceVersion"]},
-                "status": {"conditions": conditions},
-            }
-            await self._client.patch(NODES, name, patch, subresource="status")
+        if conditions is None:
+            return
+        name = meta.name(node)
+        _log.warning("node is silent", node=name, since=self._beats[name].mark[0])
+        patch = {
+            "metadata": {"resourceVersion": node["metadata"]["resourceVersion"]},
+            "status": {"conditions": conditions},
+        }
+        await self._client.patch(NODES, name, patch, subresource="status")
 
     def _is_silent(self, node: Obj) -> bool:
         beat = self._beats.get(meta.name(node))
