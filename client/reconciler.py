@@ -5,6 +5,7 @@
 - Conflict, NotFound, AlreadyExists: our cache is behind; quietly again with back-off, the news is on its way;
 - ServiceUnavailable, Timeout, TooManyRequests: nothing is wrong with the key; again within seconds, however
   long the server was away, so that everything heals when it returns;
+- any other answer of the server (a quota, a broken rule): its message logged, again with growing back-off;
 - anything else: logged with its traceback, counted, again with growing back-off.
 """
 
@@ -14,7 +15,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from api.errors import AlreadyExists, Conflict, NotFound, ServiceUnavailable, Timeout, TooManyRequests
+from api.errors import AlreadyExists, ApiError, Conflict, NotFound, ServiceUnavailable, Timeout, TooManyRequests
 from client import log, metrics
 from client.clock import Clock, RealClock
 from client.workqueue import ShutDown, WorkQueue
@@ -59,6 +60,10 @@ class Reconciler:
             self._failed(key, error.reason)
             _log.info("retry", controller=self.name, key=key, why=error.message)
             self.queue.add_after(key, random.uniform(0.5, 1.5))
+        except ApiError as error:
+            self._failed(key, error.reason)
+            _log.warning("refused", controller=self.name, key=key, why=error.message)
+            self.queue.add_rate_limited(key)
         except Exception as error:  # the loop must survive any one key
             self._failed(key, type(error).__name__)
             _log.exception("reconcile failed", controller=self.name, key=key)

@@ -25,7 +25,6 @@ class Plan:
     delete: list[Obj] = field(default_factory=list)  # old replica sets past the history limit
     revision: str = ""  # what the deployment's revision annotation should say; "" = leave it
     status: Obj = field(default_factory=dict)
-
     requeue_after: float | None = None
 
 
