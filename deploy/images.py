@@ -25,7 +25,7 @@ trap 'kill $server; exit 0' TERM INT
 mkdir -p /www
 echo "Hello from $(hostname), version {version}" > /www/index.html
 echo "serving on port 8080 as $(hostname), version {version}"
-httpd -f -vv -p 8080 -h /www &
+httpd -f -p 8080 -h /www &
 server=$!
 wait $server
 """
