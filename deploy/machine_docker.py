@@ -23,9 +23,7 @@ from pathlib import Path
 
 from deploy.machine_links import NETNS, MachineError, unmount
 
-RUN = Path(
-    "/run/sampan/machines"
-)  # sockets stay short (108 bytes at most), and a reboot clears stale pid files
+RUN = Path("/run/sampan/machines")  # sockets stay short (108 bytes at most), and a reboot clears stale pid files
 CGROUPS = Path("/sys/fs/cgroup")
 
 
