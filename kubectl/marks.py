@@ -7,7 +7,7 @@ from typing import Any
 
 from api.errors import ApiError
 from api.meta import Obj
-from api.selectors import is_label_value, is_qualified_name
+from api.selectors import is_label_value
 from kubectl.failures import CliError, raise_all
 from kubectl.results import Results
 from kubectl.session import Session, run
@@ -43,10 +43,6 @@ def split_changes(arguments: list[str]) -> tuple[list[str], dict[str, str], list
 
 def check(marks: Marks, new: dict[str, str], removed: list[str]) -> None:
     for key in (*new, *removed):
-        if not is_qualified_name(key):
-            raise CliError(
-                f"a valid {marks.singular} key must consist of alphanumeric characters, '-', '_' or '.': \"{key}\""
-            )
         if key in new and key in removed:
             raise CliError(f"can not both modify and remove a {marks.singular} in the same command")
     if marks.field == "labels":
@@ -69,10 +65,14 @@ def plan(
         clashes = [k for k in new if k in have and have[k] != new[k]]
         if clashes:
             shown = [f"'{k}' already has a value ({have[k]}), and --overwrite is false" for k in clashes]
-            raise CliError("; ".join(shown) if len(shown) == 1 else f"[{', '.join(shown)}]")
+            listed = "; ".join(shown) if len(shown) == 1 else f"[{', '.join(shown)}]"
+            if marks.field == "annotations":
+                found = "--overwrite is false but found the following declared annotation(s): "
+                listed = found + "; ".join(f"'{k}' already has a value ({have[k]})" for k in clashes)
+            raise CliError(listed)
     changes: dict[str, Any] = {k: v for k, v in new.items() if have.get(k) != v}
     changes |= {k: None for k in removed if k in have}
-    missing = [k for k in removed if k not in have]
+    missing = [k for k in removed if k not in have] if marks.field == "labels" else []
     if not changes:
         return {}, marks.unchanged, missing
     only_removed = all(v is None for v in changes.values())

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from api.builtin import PODS
 from api.errors import NotFound
 from api.meta import Obj, is_deleting
 from api.registry import Resource
-from api.selectors import from_label_selector, from_match_labels
+from api.selectors import Selector, from_label_selector, from_match_labels
 from kubectl.failures import CliError
 from kubectl.session import Session, say
 from kubectl.targets import find_targets
 
+_PATIENCE = 20.0
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
@@ -25,9 +28,7 @@ async def pod_of(session: Session, arguments: list[str], *, announce: bool = Tru
         raise CliError(f'error from server (NotFound): {error.message} in namespace "{session.namespace}"') from error
     if resource.kind == "Pod":
         return obj
-    pods = sorted(await pods_of(session, resource, obj), key=_usefulness)
-    if not pods:
-        raise CliError(f"timed out waiting for the condition on {resource.plural}/{name}: it has no pods")
+    pods = sorted(await _some_pods(session, resource, obj), key=_usefulness)
     if len(pods) > 1 and announce:
         say(f"Found {len(pods)} pods, using pod/{pods[0]['metadata']['name']}")
     return pods[0]
@@ -44,12 +45,29 @@ async def _named(session: Session, arguments: list[str]) -> tuple[Resource, str]
 
 async def pods_of(session: Session, resource: Resource, obj: Obj) -> list[Obj]:
     """The pods that a workload's or service's selector matches."""
+    return await session.list(PODS, obj["metadata"].get("namespace") or "", labels=str(_selector(resource, obj)))
+
+
+def _selector(resource: Resource, obj: Obj) -> Selector:
     selector = (obj.get("spec") or {}).get("selector")
-    plain = resource.kind in ("Service", "ReplicationController")
-    labels = from_match_labels(selector) if plain else from_label_selector(selector)
     if not selector:
         raise CliError(f"cannot attach to *{resource.kind}: it has no selector")
-    return await session.list(PODS, obj["metadata"].get("namespace") or "", labels=str(labels))
+    plain = resource.kind in ("Service", "ReplicationController")
+    return from_match_labels(selector) if plain else from_label_selector(selector)
+
+
+async def _some_pods(session: Session, resource: Resource, obj: Obj) -> list[Obj]:
+    """Waits a while for the first one."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            while not (pods := await pods_of(session, resource, obj)):
+                labels = str(_selector(resource, obj))
+                async with session.events(PODS, obj["metadata"].get("namespace") or "", labels=labels) as changes:
+                    async for _ in changes:
+                        break
+            return pods
+    except TimeoutError as error:
+        raise CliError("timed out waiting for the condition") from error
 
 
 def _usefulness(pod: Obj) -> tuple[bool, bool, int, bool, str]:

@@ -92,21 +92,22 @@ def cell_text(cell: Any) -> str:
 
 
 def sort_rows(rows: list[Obj], expression: str) -> list[Obj]:
-    """Rows of a Table that carry their objects, by a JSONPath of these. CliError when it does not fit."""
-    return _sorted(rows, [row.get("object") or {} for row in rows], expression)
+    """Rows of a Table that carry their objects, by a JSONPath of these; as they are when none has the field."""
+    return _sorted(rows, [row.get("object") or {} for row in rows], expression, must_exist=False)
 
 
 def sort_objects(items: list[Obj], expression: str) -> list[Obj]:
-    return _sorted(items, items, expression)
+    """CliError when no object has the field."""
+    return _sorted(items, items, expression, must_exist=True)
 
 
-def _sorted(values: list[Obj], objects: list[Obj], expression: str) -> list[Obj]:
+def _sorted(values: list[Obj], objects: list[Obj], expression: str, *, must_exist: bool) -> list[Obj]:
     try:
         template = Template(relaxed(expression))
         keys = [[v for found in template.find(o) for v in found] for o in objects]
     except JSONPathError as error:
         raise CliError(str(error)) from error
-    if objects and not any(keys):
+    if must_exist and objects and not any(keys):
         raise CliError(f'couldn\'t find any field with path "{relaxed(expression)}" in the list of objects')
     order = sorted(range(len(values)), key=lambda i: _sort_key(keys[i]))
     return [values[i] for i in order]

@@ -75,6 +75,8 @@ def command(
         )
         if force:
             say(_FORCED)
+        if session.namespace_given and any(not t.resource.namespaced for t in targets):
+            say("Warning: deleting cluster-scoped resources, not scoped to the provided namespace")
         deletion = _Deletion(session, results, grace_period, _PROPAGATION[cascade], output == "name", force)
         deletion.ignore_not_found = ignore_not_found or all_ or bool(selector)
         for target in targets:

@@ -19,7 +19,7 @@ from kubectl.failures import CliError
 from kubectl.outputs import to_yaml, without_managed_fields
 from kubectl.session import Session, run
 from kubectl.targets import no_match, scope
-from kubectl.verbs.apply import last_applied, merge_kind, with_last_applied
+from kubectl.verbs.apply import last_applied, merge_kind
 
 
 def command(filename: opt.Filenames = None, recursive: opt.Recursive = False) -> None:
@@ -35,8 +35,8 @@ def command(filename: opt.Filenames = None, recursive: opt.Recursive = False) ->
                     raise no_match(document.obj, document.source)
                 before, after = await _both(session, resource, document.obj)
                 name = _file_name(resource, after)
-                if before is not None:
-                    (Path(live) / name).write_text(to_yaml(without_managed_fields(before)))
+                shown = "" if before is None else to_yaml(without_managed_fields(before))
+                (Path(live) / name).write_text(shown)
                 (Path(merged) / name).write_text(to_yaml(without_managed_fields(after)))
             return _compare(live, merged)
 
@@ -51,13 +51,12 @@ async def _both(session: Session, resource: Resource, wanted: Obj) -> tuple[Obj 
     if namespace:
         metadata["namespace"] = namespace
     params = {"dryRun": "All", "fieldManager": "kubectl-client-side-apply"}
-    modified = with_last_applied(obj)
     try:
         live = await session.get(resource, metadata["name"], namespace)
     except NotFound:
-        return None, await session.call("POST", resource.path(namespace), params=params, body=modified)
+        return None, await session.call("POST", resource.path(namespace), params=params, body=obj)
     row, kind = merge_kind(resource)
-    patch = three_way.merge(row, last_applied(live), modified, live)
+    patch = three_way.merge(row, last_applied(live), obj, live)
     if not patch:
         return live, live
     return live, await session.patch(resource, namespace, metadata["name"], patch, kind, params=params)

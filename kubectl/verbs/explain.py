@@ -33,7 +33,10 @@ def command(
             if resource is None:
                 raise CliError(f'couldn\'t find resource for "{api_version}, Kind={kind}"')
         else:
-            resource = await session.resource(kind)
+            try:
+                resource = await session.resource(kind)
+            except CliError as error:
+                raise CliError(error.message, bare=True) from error
         document = await session.call("GET", f"/openapi/v3{resource.root}")
         print(explain(document["components"]["schemas"], resource, fields, recursive), end="")
 

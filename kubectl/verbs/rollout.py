@@ -152,7 +152,10 @@ def show_history(
         targets = await _targets(session, arguments, filename, recursive, selector)
         for target, obj in await _live(session, targets, selector):
             if target.resource.kind != "Deployment":
-                raise CliError(f"no history viewer has been implemented for {target.resource.kind}")
+                kind = f"{target.resource.group} {target.resource.kind}"
+                raise CliError(
+                    f'error retrieving history for "{target.resource.kind}", no visitor method exists for {{{kind}}}'
+                )
             replica_sets = await _history_of(session, obj)
             if output:
                 _print_replica_set(output, target, replica_sets, revision)
@@ -197,10 +200,10 @@ def undo(
 
 
 async def _roll_back(session: Session, target: Target, obj: Obj, to_revision: int, results: Results) -> None:
+    chosen = rollback_target(target.name, await _history_of(session, obj), to_revision)
     if obj["spec"].get("paused"):
         raise CliError("you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume' "
                        "and try again")  # fmt: skip
-    chosen = rollback_target(target.name, await _history_of(session, obj), to_revision)
     template = without_hash(chosen["spec"]["template"])
     if results.pretend:
         print(f"{reference(target.resource, target.name)} {_template_text(template)}{DRY_RUNS[results.dry_run]}")
@@ -254,7 +257,10 @@ async def _patch_each(
                 state = "already paused" if paused else "not paused"
                 raise CliError(f'{target.resource.qualified} "{target.name}" is {state}')
             if verb == "restarting" and paused:
-                raise CliError("can't restart paused deployment (run rollout resume first)")
+                raise CliError(
+                    f'{target.resource.qualified} "{target.name}" can\'t restart paused deployment '
+                    "(run rollout resume first)"
+                )
             changed = obj
             if not results.pretend:
                 changed = await session.patch(

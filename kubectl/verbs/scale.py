@@ -79,8 +79,6 @@ async def _scale(
 ) -> None:
     """With a precondition read, compare and write; else a patch that cannot conflict."""
     resource, name, namespace = target.resource, target.name, target.namespace
-    if "scale" not in resource.subresources:
-        raise CliError(f"could not find scale subresource for {resource.qualified} in discovery information")
     if expected < 0 and not version:
         patch = {"spec": {"replicas": replicas}}
         await session.patch(resource, namespace, name, patch, "merge", subresource="scale", params=params)
