@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import structlog
@@ -48,6 +49,8 @@ def main() -> None:
     chosen = options.parse()
     _log_to_stderr(chosen.verbosity)
     server.run(chosen)
+    logging.shutdown()
+    os._exit(0)  # all is written and closed; to take the cache apart object by object would last seconds
 
 
 if __name__ == "__main__":

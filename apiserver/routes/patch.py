@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from api.errors import BadRequest, UnsupportedMedia
+from api.errors import BadRequest, UnsupportedMedia, invalid, invalid_object
 from api.meta import Obj
 from api.patch import json_patch, merge, strategic
 from api.registry import Resource
@@ -27,10 +27,11 @@ def _merge(_: Resource, obj: Obj, patch: Any) -> Obj:
     return merged
 
 
+_STRATEGIC = "application/strategic-merge-patch+json"
 _FORMATS: dict[str, Apply] = {
     "application/json-patch+json": lambda _, obj, patch: json_patch.apply(obj, patch),
     "application/merge-patch+json": _merge,
-    "application/strategic-merge-patch+json": strategic.apply,
+    _STRATEGIC: strategic.apply,
 }
 
 
@@ -52,11 +53,34 @@ async def read(request: Request, res: Resource) -> Transform:
 
     def transform(current: Obj) -> Obj:
         request.warnings.clear()
-        patched = decode.shaped(request, res, apply(res, current, patch))
+        patched = _shaped(request, res, apply(res, current, patch), patch if media == _STRATEGIC else None)
         decode.check_names(patched, namespace, info.name)
         return patched
 
     return transform
+
+
+def _shaped(request: Request, res: Resource, patched: Obj, patch: Any) -> Obj:
+    """As `decode.shaped`; what a strategic merge patch breaks is told of the patch, not of the object."""
+    try:
+        return decode.shaped(request, res, patched)
+    except BadRequest as error:
+        if patch is None:
+            raise
+        why = error.message.partition(f"cannot be handled as a {res.kind}: ")[2] or error.message
+        cause = invalid("patch", _as_go(patch), why)
+        raise invalid_object("", "", "", [cause]) from error
+
+
+def _as_go(value: Any) -> str:
+    """How Go prints decoded JSON: `map[spec:map[replicas:x]]`."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{k}:{_as_go(value[k])}" for k in sorted(value)) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(_as_go(item) for item in value) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "<nil>" if value is None else str(value)
 
 
 async def handle(context: Context, request: Request, res: Resource) -> Answer:

@@ -1,0 +1,165 @@
+"""Each admission step on its own, with a store that knows two namespaces and a pod."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import orjson
+import pytest
+
+from api.builtin import CONFIG_MAPS, LEASES, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
+from api.errors import Forbidden, NotFound, not_found
+from api.meta import Obj
+from api.registry import Resource
+from apiserver.admission.chain import Admission, Attempt
+from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
+from apiserver.admission.node_restriction import NodeRestriction
+from apiserver.admission.node_taint import TaintNodesByCondition
+from apiserver.admission.priority import Priority
+from apiserver.admission.service_account import ServiceAccount
+from apiserver.admission.toleration_seconds import DefaultTolerationSeconds
+from apiserver.auth.user import User
+from apiserver.storage.store import Store
+from apiserver.storage.stored import Stored
+
+ADMIN = User("admin", ("system:masters",))
+NODE = User("system:node:n1", ("system:nodes",))
+OBJECTS = {
+    ("namespaces", "a"): {"metadata": {"name": "a"}, "status": {"phase": "Active"}},
+    ("namespaces", "dying"): {"metadata": {"name": "dying"}, "status": {"phase": "Terminating"}},
+    ("pods", "mine"): {"metadata": {"name": "mine"}, "spec": {"nodeName": "n1"}},
+    ("pods", "theirs"): {"metadata": {"name": "theirs"}, "spec": {"nodeName": "n2"}},
+}
+
+
+class Objects:
+    async def get(self, res: Resource, namespace: str, name: str, *, resource_version: str = "") -> Stored:
+        obj: Obj | None = OBJECTS.get((res.plural, name))
+        if obj is None:
+            raise not_found(res.group, res.plural, name)
+        fields = {"spec.nodeName": obj.get("spec", {}).get("nodeName", "")}
+        return Stored(namespace, name, 1, orjson.dumps(obj), {}, fields)
+
+
+STORE = cast(Store, Objects())
+
+
+def attempt(res: Resource, obj: Obj | None = None, old: Obj | None = None, **more: Any) -> Attempt:
+    values: dict[str, Any] = {"user": ADMIN, "verb": "create", "subresource": "", "namespace": "a", "name": "x", **more}
+    return Attempt(res=res, obj=obj, old=old, **values)
+
+
+async def admit(step: Any, tried: Attempt) -> Obj:
+    chain = Admission([step])
+    await chain.mutate(tried)
+    await chain.validate(tried)
+    return tried.obj or {}
+
+
+async def test_nothing_is_made_in_a_namespace_that_is_not_there() -> None:
+    await admit(NamespaceLifecycle(STORE), attempt(CONFIG_MAPS, {}))
+    with pytest.raises(NotFound, match='namespaces "nope" not found'):
+        await admit(NamespaceLifecycle(STORE), attempt(CONFIG_MAPS, {}, namespace="nope"))
+
+
+async def test_nothing_is_made_in_a_namespace_that_ends() -> None:
+    with pytest.raises(
+        Forbidden, match="unable to create new content in namespace dying because it is being"
+    ) as caught:
+        await admit(NamespaceLifecycle(STORE), attempt(CONFIG_MAPS, {}, namespace="dying"))
+    assert caught.value.details["causes"][0]["reason"] == "NamespaceTerminating"
+
+
+async def test_namespaces_of_the_cluster_stay() -> None:
+    gone = attempt(NAMESPACES, verb="delete", namespace="", name="kube-system")
+    with pytest.raises(Forbidden, match='namespaces "kube-system" is forbidden: this namespace may not be deleted'):
+        await admit(NamespaceLifecycle(STORE), gone)
+
+
+async def test_a_pod_runs_as_default_unless_it_says_otherwise() -> None:
+    pod = await admit(ServiceAccount(), attempt(PODS, {"metadata": {}, "spec": {}}))
+    assert pod["spec"] == {"serviceAccountName": "default", "serviceAccount": "default"}
+    named = await admit(ServiceAccount(), attempt(PODS, {"metadata": {}, "spec": {"serviceAccountName": "app"}}))
+    assert named["spec"]["serviceAccount"] == "app"
+
+
+async def test_a_pod_tolerates_a_lost_node_for_five_minutes() -> None:
+    pod = await admit(DefaultTolerationSeconds(), attempt(PODS, {"spec": {}}))
+    assert [(t["key"], t["tolerationSeconds"]) for t in pod["spec"]["tolerations"]] == [
+        ("node.kubernetes.io/not-ready", 300), ("node.kubernetes.io/unreachable", 300),
+    ]  # fmt: skip
+    own = {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}
+    pod = await admit(DefaultTolerationSeconds(), attempt(PODS, {"spec": {"tolerations": [own]}}))
+    assert [t["tolerationSeconds"] for t in pod["spec"]["tolerations"]] == [5, 300]
+    pod = await admit(DefaultTolerationSeconds(), attempt(PODS, {"spec": {"tolerations": [{"operator": "Exists"}]}}))
+    assert len(pod["spec"]["tolerations"]) == 1
+
+
+@pytest.mark.parametrize(("name", "priority"), [("", 0), ("system-node-critical", 2_000_001_000)])
+async def test_a_priority_class_is_a_number(name: str, priority: int) -> None:
+    pod = await admit(Priority(), attempt(PODS, {"spec": {"priorityClassName": name}}))
+    assert pod["spec"]["priority"] == priority
+    assert pod["spec"]["preemptionPolicy"] == "PreemptLowerPriority"
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [({"priorityClassName": "vip"}, "no PriorityClass with name vip was found"),
+     ({"priority": 5}, "the integer value of priority must not be provided in pod spec")],
+)  # fmt: skip
+async def test_a_pod_does_not_choose_its_number(spec: Obj, text: str) -> None:
+    with pytest.raises(Forbidden, match=text):
+        await admit(Priority(), attempt(PODS, {"spec": spec}))
+
+
+async def test_a_new_node_takes_no_pods() -> None:
+    node = await admit(TaintNodesByCondition(), attempt(NODES, {"metadata": {}}))
+    assert node["spec"]["taints"] == [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
+
+
+def node(name: str, **spec: Any) -> Obj:
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+def pod_on(name: str) -> Obj:
+    return {"metadata": {"name": "x"}, "spec": {"nodeName": name}}
+
+
+def token(pod: str) -> Obj:
+    return {"spec": {"boundObjectRef": {"kind": "Pod", "name": pod, "uid": "u"}}}
+
+
+OWN = [
+    attempt(NODES, node("n1"), name="n1", user=NODE),
+    attempt(NODES, node("n1"), node("n1"), name="n1", user=NODE, verb="update", subresource="status"),
+    attempt(LEASES, {}, name="n1", namespace="kube-node-lease", user=NODE),
+    attempt(PODS, pod_on("n1"), pod_on("n1"), user=NODE, verb="update", subresource="status"),
+    attempt(PODS, None, pod_on("n1"), user=NODE, verb="delete"),
+    attempt(SERVICE_ACCOUNTS, token("mine"), user=NODE, subresource="token"),
+    attempt(NODES, node("n2"), name="n2"),  # an administrator
+]
+OTHERS = [
+    (attempt(NODES, node("n2"), name="n2", user=NODE), 'node "n1" is not allowed to modify node "n2"'),
+    (attempt(NODES, None, node("n2"), name="n2", user=NODE, verb="delete"), "is not allowed to modify node"),
+    (attempt(NODES, node("n1"), node("n1", taints=[{"key": "k"}]), name="n1", user=NODE, verb="update"),
+     'node "n1" is not allowed to modify taints'),
+    (attempt(LEASES, {}, name="n2", user=NODE), "can only access node lease with the same name"),
+    (attempt(PODS, pod_on("n2"), pod_on("n2"), user=NODE, verb="update", subresource="status"),
+     'node "n1" can only update status for pods with spec.nodeName set to itself'),
+    (attempt(PODS, None, pod_on("n2"), user=NODE, verb="delete"), 'node "n1" can only delete pods with'),
+    (attempt(PODS, pod_on("n1"), user=NODE), "can only create mirror pods"),
+    (attempt(SERVICE_ACCOUNTS, token("theirs"), user=NODE, subresource="token"), "scheduled on a different node"),
+    (attempt(SERVICE_ACCOUNTS, {"spec": {}}, user=NODE, subresource="token"), "not bound to a pod"),
+    (attempt(PODS, None, pod_on("n1"), user=User("x", ("system:nodes",)), verb="delete"), "could not determine node"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("tried", OWN)
+async def test_a_node_writes_what_is_its_own(tried: Attempt) -> None:
+    await admit(NodeRestriction(STORE), tried)
+
+
+@pytest.mark.parametrize(("tried", "text"), OTHERS)
+async def test_a_node_writes_nothing_else(tried: Attempt, text: str) -> None:
+    with pytest.raises(Forbidden, match=text):
+        await admit(NodeRestriction(STORE), tried)
