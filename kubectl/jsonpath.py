@@ -426,9 +426,9 @@ def _parse_subscript(text: str) -> tuple[Node, ...]:
 
 def _parse_filter(text: str) -> Filter:
     match = _COMPARISON.match(text)
+    if "=~" in text:
+        raise JSONPathError("regular expressions are not supported")
     if match is None:
-        if "=~" in text:
-            raise JSONPathError("a regular expression is not supported")
         return Filter(_parse_path(text), "exists", ())
     return Filter(_parse_path(match[1].strip()), match[2], _parse_path(match[3].strip()))
 

@@ -142,8 +142,10 @@ def _raise(into: Amounts, other: Amounts) -> None:
 
 def _shown(name: str, amount: Decimal) -> str:
     """cpu in decimal, bytes in binary form."""
+    if not amount:
+        return "0"
     if name in ("memory", "ephemeral-storage") or name.startswith("hugepages-"):
-        return format_binary(amount) if amount else "0"
+        return format_binary(amount)
     return format_millis(int(amount * 1000))
 
 
