@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from client import daemon
@@ -15,4 +16,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stderr.flush()
+    # Not sys.exit: that would wait for threads in which a call to Docker, a pull perhaps, is still under way.
+    os._exit(status)

@@ -22,6 +22,7 @@ from kubelet.docker_labels import (
     SANDBOX_ID,
     SPEC_HASH,
     TERMINATION_LOG,
+    TERMINATION_POLICY,
 )
 from kubelet.environment import ConfigError, expand
 from kubelet.model import SANDBOX, grace_period, spec_hash
@@ -129,6 +130,7 @@ def container(spec: Mapping[str, Any], pod: Mapping[str, Any], attempt: int, aro
     labels |= {SANDBOX_ID: around.sandbox_id, SPEC_HASH: spec_hash(spec)}
     if around.termination_log:
         labels[TERMINATION_LOG] = around.termination_log
+        labels[TERMINATION_POLICY] = spec.get("terminationMessagePolicy") or "File"
     score = qos.oom_score_adj(pod, spec, around.node_memory)
     host: Obj = {
         "NetworkMode": "host" if pod_spec.get("hostNetwork") else f"container:{around.sandbox_id}",

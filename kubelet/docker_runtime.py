@@ -36,6 +36,7 @@ from kubelet.docker_labels import (
     SANDBOX_ID,
     SPEC_HASH,
     TERMINATION_LOG,
+    TERMINATION_POLICY,
 )
 from kubelet.docker_streams import Stream, StreamError
 from kubelet.model import SANDBOX, Container
@@ -384,6 +385,7 @@ def _container(found: Mapping[str, Any]) -> Container:
         ips=tuple(ips),
         host_network=host.get("NetworkMode") == "host",
         termination_log=labels.get(TERMINATION_LOG, ""),
+        message_from_logs=labels.get(TERMINATION_POLICY) == "FallbackToLogsOnError",
         spec_hash=labels.get(SPEC_HASH, ""),
         stop_signal=found["Config"].get("StopSignal") or "SIGTERM",
         tty=bool(found["Config"].get("Tty")),

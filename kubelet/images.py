@@ -123,7 +123,7 @@ class Images:
             await self._runtime.pull(image, auth)
             self._known.pop(image, None)
             found = await self._find(image)
-            took = f"{self._clock.monotonic() - began:.3g}s"
+            took = duration(self._clock.monotonic() - began)
             size = found.size if found is not None else 0
             say("Normal", "Pulled", f'Successfully pulled image "{image}" in {took} ({took} including waiting).'
                 f" Image size: {size} bytes.")  # fmt: skip
@@ -138,6 +138,16 @@ class Images:
             self._pulls.pop(image, None)
             for wake in self._waiting.pop(image, []):
                 wake()
+
+
+def duration(seconds: float) -> str:
+    """To the millisecond, as Go prints it: `73ms`, `1.234s`, `1m2.5s`."""
+    millis = int(seconds * 1000)
+    if millis < 1000:
+        return f"{millis}ms"
+    minutes, rest = divmod(millis, 60_000)
+    shown = f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s"
+    return f"{minutes}m{shown}" if minutes else shown
 
 
 def pull_policy(container: Mapping[str, Any]) -> str:

@@ -46,6 +46,8 @@ class Container:
     host_network: bool = False
     termination_log: str = ""
     """Where the file behind terminationMessagePath lies on the node."""
+    message_from_logs: bool = False
+    """terminationMessagePolicy FallbackToLogsOnError."""
     spec_hash: str = ""
     stop_signal: str = "SIGTERM"
     tty: bool = False

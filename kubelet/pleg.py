@@ -24,6 +24,7 @@ RELIST_SECONDS = 60.0
 _RECONNECT_SECONDS = 1.0
 _LONGEST_PAUSE = 5.0
 _MESSAGE_BYTES = 4096
+_LOG_LINES, _LOG_BYTES = "80", 2048
 _REMEMBERED = 500
 
 
@@ -72,11 +73,28 @@ class Observer:
             return None
         before = self._containers.get(container_id)
         if found.exited and (before is None or not before.exited):
-            found = replace(found, message=await asyncio.to_thread(_read_message, found.termination_log))
+            found = replace(found, message=await self._last_words(found))
         elif before is not None and before.exited:
             found = replace(found, message=before.message)
         self._put(found)
         return found
+
+    async def _last_words(self, ended: Container) -> str:
+        """The termination message: what it wrote to its file, or the end of its log where it asked for that."""
+        message = await asyncio.to_thread(_read_message, ended.termination_log)
+        if message or not ended.message_from_logs or ended.exit_code == 0:
+            return message
+        try:
+            stream = await self._runtime.logs(ended.id, {"stdout": "1", "stderr": "1", "tail": _LOG_LINES})
+        except RuntimeFailure:
+            return ""
+        text = b""
+        try:
+            async for _, data in stream.raw() if ended.tty else stream.frames():
+                text = (text + data)[-_LOG_BYTES:]
+        finally:
+            stream.close()
+        return text.decode(errors="replace")
 
     def forget(self, container_id: str) -> None:
         """It is removed. A look that was under way meanwhile no longer counts: ids are never used again."""
