@@ -94,6 +94,12 @@ class Cache:
                     log.warning("etcd is away, trying again", cause=error.message, failures=failures)
                     failures += 1
                     await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS)) - 1])
+                except Exception:
+                    # Without this loop the server is blind, so it goes on, from a full read.
+                    failures += 1
+                    log.exception("the cache stumbled, reading everything", failures=failures)
+                    behind = True
+                    await asyncio.sleep(_RETRY_SECONDS[-1])
                 finally:
                     self.connected = False
         finally:

@@ -46,6 +46,10 @@ class FutureRevision(Exception):
     """The revision is not reached yet."""
 
 
+class _NotConnected(ServiceUnavailable):
+    """The request was never sent: it is safe to send it elsewhere."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeyValue:
     key: str
@@ -110,6 +114,7 @@ class Etcd:
         self._files = (ca_file, cert_file, key_file)
         self._deadline = deadline
         self._current = 0
+        self._leaving: set[asyncio.Task[None]] = set()
         self._channel: Any = None
         self._range: Any = None
         self._txn: Any = None
@@ -142,14 +147,28 @@ class Etcd:
         channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close()
+        for leaving in self._leaving:
+            leaving.cancel()
 
-    async def _failover(self, channel: Any) -> None:
-        """Leave an endpoint that failed, when there is another and nobody left it before us."""
+    def _failover(self, channel: Any) -> None:
+        """Leave an endpoint that failed, when there is another and nobody left it before us. Calls under way get
+        some time to finish."""
         if len(self._targets) > 1 and channel is self._channel:
             self._current = (self._current + 1) % len(self._targets)
-            await self.close()
+            self._channel = None
+            leaving = asyncio.create_task(channel.close(self._deadline))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
     async def _call(self, method: Callable[[], Any], request: Any, *, deadline: float = 0) -> Any:
+        for _ in self._targets[1:]:
+            try:
+                return await self._attempt(method, request, deadline)
+            except _NotConnected:
+                continue
+        return await self._attempt(method, request, deadline)
+
+    async def _attempt(self, method: Callable[[], Any], request: Any, deadline: float) -> Any:
         self._connect()
         channel = self._channel
         try:
@@ -159,7 +178,7 @@ class Etcd:
         except grpc.RpcError as error:
             translated = _translate(error)
             if isinstance(translated, ServiceUnavailable | Timeout):
-                await self._failover(channel)
+                self._failover(channel)
             raise translated from error
 
     async def revision(self) -> int:
@@ -247,7 +266,7 @@ class Etcd:
         except (grpc.aio.UsageError, asyncio.CancelledError) as error:
             raise _unless_ours(error) from error
         except grpc.RpcError as error:
-            await self._failover(channel)
+            self._failover(channel)
             raise _translate(error) from error
         finally:
             call.cancel()
@@ -295,4 +314,5 @@ def _translate(error: Any) -> ApiError | Compacted | FutureRevision:
         return EntityTooLarge(f"etcd refused the object: {text}")
     if code in (status.DEADLINE_EXCEEDED, status.CANCELLED) or "request timed out" in text:
         return Timeout(f"Timeout: etcd gave no answer in time ({text})", {"retryAfterSeconds": 1})
-    return ServiceUnavailable(f"etcd is not available: {text or code.name}", {"retryAfterSeconds": 1})
+    kind = _NotConnected if "failed to connect" in text else ServiceUnavailable
+    return kind(f"etcd is not available: {text or code.name}", {"retryAfterSeconds": 1})

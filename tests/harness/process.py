@@ -14,6 +14,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from tests.harness.eventually import NeverHappened, eventually_sync
 
@@ -27,6 +28,13 @@ def free_port() -> int:
 
 
 class Process:
+    _all: ClassVar[list[Process]] = []
+
+    @classmethod
+    def left_running(cls) -> list[str]:
+        """What was started in this run and not ended."""
+        return [f"{process.name} (pid {process.pid})" for process in cls._all if process.alive]
+
     def __init__(
         self,
         name: str,
@@ -46,6 +54,7 @@ class Process:
         self._env = {**os.environ, **(env or {})}
         self._cwd = cwd
         self._running: subprocess.Popen[bytes] | None = None
+        self._all.append(self)
 
     @property
     def pid(self) -> int:

@@ -14,7 +14,15 @@ from client.http import ApiClient
 from tests.harness.apiserver import ApiServer
 from tests.harness.etcd import EtcdServer
 from tests.harness.pki import Pki
+from tests.harness.process import Process
 from tests.harness.upstream import Kubectl
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Set up first, so checked last."""
+    yield
+    assert Process.left_running() == []
 
 
 @pytest.fixture(scope="session")

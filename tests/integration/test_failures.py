@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 
 import pytest
+from kubernetes.client import ApiException, CoreV1Api
 
 from api.builtin import CONFIG_MAPS
 from api.errors import AlreadyExists, ApiError, ServiceUnavailable, Timeout
+from apiserver.storage.etcd import Etcd
 from client.http import ApiClient
 from client.informer import Informer
 from tests.harness.apiserver import ApiServer
 from tests.harness.etcd import EtcdServer
 from tests.harness.eventually import eventually
+from tests.harness.upstream import Kubectl
 from tests.integration.manifests import config_map
 
 
@@ -109,3 +113,43 @@ async def test_a_stopped_server_ends_by_itself_and_watches_end_well(
     assert done, "the watch did not end"
     apiserver.start(wait=False)
     await asyncio.to_thread(apiserver.wait_ready)
+
+
+async def test_what_is_compacted_is_told_as_gone(
+    apiserver: ApiServer, etcd_server: EtcdServer, core: CoreV1Api, kubectl: Kubectl, namespace: str
+) -> None:
+    """A server that starts after a compaction knows nothing from before, and says so in upstream's way."""
+    for i in range(4):
+        core.create_namespaced_config_map(namespace, config_map(f"c{i}"))
+    page = core.list_namespaced_config_map(namespace, limit=2).metadata
+    for i in range(3):
+        core.patch_namespaced_config_map("c0", namespace, {"data": {"k": str(i)}})
+    etcd = Etcd(
+        [etcd_server.url],
+        ca_file=etcd_server.ca_file, cert_file=etcd_server.cert_file, key_file=etcd_server.key_file,
+    )  # fmt: skip
+    await etcd.compact(await etcd.revision())
+    await etcd.close()
+    apiserver.kill()
+    apiserver.start(wait=False)
+    await asyncio.to_thread(apiserver.wait_ready)
+
+    answer = core.list_namespaced_config_map(
+        namespace, watch=True, resource_version=page.resource_version, timeout_seconds=5, _preload_content=False
+    )
+    (event,) = [json.loads(line) for line in answer.data.splitlines()]
+    assert event["type"] == "ERROR"
+    assert (event["object"]["code"], event["object"]["reason"]) == (410, "Expired")
+    assert event["object"]["message"].startswith(f"too old resource version: {page.resource_version} (")
+    with pytest.raises(ApiException) as exact:
+        core.list_namespaced_config_map(
+            namespace, resource_version=page.resource_version, resource_version_match="Exact"
+        )
+    assert exact.value.status == 410
+    with pytest.raises(ApiException) as next_page:
+        core.list_namespaced_config_map(namespace, limit=2, _continue=page._continue)
+    status = json.loads(next_page.value.body)
+    assert (status["code"], status["reason"]) == (410, "Expired")
+    rest = core.list_namespaced_config_map(namespace, _continue=status["metadata"]["continue"])
+    assert [c.metadata.name for c in rest.items] == ["c2", "c3"]
+    assert kubectl.run("get", "cm", "--chunk-size=1", "-o", "name").ok().lines == [f"configmap/c{i}" for i in range(4)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -27,10 +29,11 @@ from api.selectors import parse_labels
 from apiserver.storage.compaction import Compactor
 from apiserver.storage.etcd import Compacted, Etcd, Txn
 from apiserver.storage.store import ClaimTaken, Store, Watch
-from apiserver.storage.stored import WatchEvent
+from apiserver.storage.stored import Stored, WatchEvent
 from tests.harness.etcd import EtcdServer
 from tests.harness.eventually import eventually
 from tests.harness.pki import Pki
+from tests.harness.process import free_port
 
 HELD = Resource(
     "", "v1", "Service", "services", "service", True,
@@ -432,6 +435,47 @@ async def test_without_etcd_stale_reads_go_on_and_the_rest_fails_quickly(
     etcd.start()
     await eventually(lambda: store.ready, "the watch is back", within=10)
     assert (await store.get(CONFIG_MAPS, ns, "a")).name == "a"
+
+
+async def test_a_frozen_etcd_is_a_timeout_not_a_hang(store: Store, etcd: EtcdServer, ns: str) -> None:
+    await store.create(CONFIG_MAPS, config(ns, "a"))
+    os.kill(etcd.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        reading, writing, stale = await asyncio.gather(
+            store.get(CONFIG_MAPS, ns, "a"),
+            store.create(CONFIG_MAPS, config(ns, "b")),
+            store.get(CONFIG_MAPS, ns, "a", resource_version="0"),
+            return_exceptions=True,
+        )
+        assert isinstance(reading, Timeout)
+        assert isinstance(writing, Timeout)
+        assert isinstance(stale, Stored)
+        assert time.monotonic() - began < 8
+    finally:
+        os.kill(etcd.pid, signal.SIGCONT)
+    assert (await surely(lambda: store.get(CONFIG_MAPS, ns, "a"))).name == "a"
+
+
+async def test_of_several_endpoints_a_live_one_is_found(etcd: EtcdServer, ns: str) -> None:
+    dead = f"https://127.0.0.1:{free_port()}"
+    store = Store(
+        BUILTIN,
+        endpoints=[dead, etcd.url],
+        ca_file=etcd.ca_file,
+        cert_file=etcd.cert_file,
+        key_file=etcd.key_file,
+    )
+    await store.start()
+    try:
+        await asyncio.wait_for(store.wait_ready(), 10)
+        await store.create(CONFIG_MAPS, config(ns, "a"))
+        store._etcd._current = 0
+        await store._etcd.close()  # the next call meets the dead one
+        assert (await store.get(CONFIG_MAPS, ns, "a")).name == "a"
+        await eventually(lambda: store.ready, "the watch is back")
+    finally:
+        await store.stop()
 
 
 async def test_history_compacted_while_away_is_made_up_for(

@@ -102,15 +102,6 @@ def test_watch_list_sends_state_then_a_mark(core: CoreV1Api, namespace: str) -> 
     assert events[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
 
-def test_a_revision_that_is_too_old_ends_the_watch_with_410(core: CoreV1Api, namespace: str) -> None:
-    events = stream(core, namespace, resource_version="1", timeout_seconds=5)
-    # The revision of an empty store may still be known; it never is when the store began before the server.
-    if events:
-        assert events[-1]["type"] in ("ERROR", "ADDED")
-        if events[-1]["type"] == "ERROR":
-            assert (events[-1]["object"]["code"], events[-1]["object"]["reason"]) == (410, "Expired")
-
-
 def test_kubectl_get_watch(core: CoreV1Api, kubectl: Kubectl, namespace: str) -> None:
     core.create_namespaced_pod(namespace, pod("a"))
     lines = Lines(kubectl, "get", "pods", "-w", "--output-watch-events")
