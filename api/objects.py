@@ -82,7 +82,7 @@ def for_create(resource: Resource, obj: Obj, *, now: datetime) -> None:
     if not metadata.get("name") and metadata.get("generateName"):
         metadata["name"] = generate_name(metadata["generateName"])
     obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
-    metadata["uid"] = str(uuid.uuid4())
+    metadata["uid"] = str(uuid.UUID(int=random.getrandbits(128), version=4))  # unique, not secret: no system call
     metadata["creationTimestamp"] = meta.rfc3339(now)
     if resource.has_generation:
         metadata["generation"] = 1

@@ -6,6 +6,7 @@ Idempotent, and safe for several servers at once.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 
 from api.builtin import NAMESPACES, SERVICES
@@ -30,6 +31,8 @@ async def run(context: Context) -> None:
             await asyncio.sleep(_RETRY)
         else:
             context.bootstrapped.set()
+            gc.collect()
+            gc.freeze()  # what is there now, code and cache, is there to stay: no need to walk it again
     await endpoints.run(context)
 
 

@@ -23,6 +23,7 @@ _VERBS = {
     "GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete",
     "OPTIONS": "options",
 }  # fmt: skip
+_IMPERSONATION = frozenset({b"impersonate-user", b"impersonate-group", b"impersonate-uid"})
 _OF_NAMESPACE = ("status", "finalize")
 
 
@@ -117,7 +118,7 @@ class Request:
     def impersonates(self) -> bool:
         if self._headers is None:
             self._headers = dict(self.scope["headers"])
-        return any(name.startswith(b"impersonate-") for name in self._headers)
+        return not _IMPERSONATION.isdisjoint(self._headers)
 
     @property
     def queries(self) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ On SIGTERM readiness fails first, then watches end, then requests under way fini
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import ssl
 from collections.abc import Sequence
@@ -159,5 +160,7 @@ def run(options: Options) -> None:
         ws_ping_timeout=None,
         backlog=1024,
     )
+    # The cache is a great many objects that live long: the collector's default would walk them all the time.
+    gc.set_threshold(50_000, 20, 50)
     log.info("serving on https://%s:%d", options.bind_address, options.secure_port)
     Server(config, context, door).run()
