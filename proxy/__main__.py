@@ -96,6 +96,7 @@ async def _serve_dns(d: Daemon, responder: dns_server.Responder, address: str) -
 async def cleanup(args: argparse.Namespace) -> None:
     """Exactly what `serve` made in this network namespace."""
     await Iptables().remove()
+    await asyncio.to_thread(netlink.set_tunnel, set(), "", "")
     await asyncio.to_thread(netlink.set_routes, set())
     await asyncio.to_thread(netlink.remove_addresses)
     state = _state_dir(args)

@@ -1,7 +1,8 @@
 """Nodes → the routes this node needs to reach the others' pods. Pure.
 
 One route per pod CIDR of each other node, via its InternalIP: right for nodes on one L2 segment, where every
-node is a direct neighbour. A node without pod CIDR or InternalIP gets none, a deleted one loses its own.
+node is a direct neighbour; what the kernel refuses for want of a neighbour goes through `proxy.tunnel`.
+A node without pod CIDR or InternalIP gets none, a deleted one loses its own.
 """
 
 from __future__ import annotations

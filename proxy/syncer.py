@@ -15,10 +15,10 @@ from api import meta
 from client import log, metrics
 from client.clock import Clock
 from client.informer import Informer
-from proxy import conntrack, routes
+from proxy import conntrack, routes, tunnel
 from proxy.endpoints import ZONE, ServicePort, service_ports
 from proxy.iptables import Iptables, IptablesError
-from proxy.netlink import NetlinkError, set_hairpin, set_routes
+from proxy.netlink import NetlinkError, set_hairpin, set_routes, set_tunnel
 from proxy.rules import Network, Tables, tables
 from proxy.view import ServiceView, service_of
 
@@ -164,9 +164,12 @@ class Syncer:
 
         async def sync() -> None:
             wanted = routes.routes(self._nodes.store.list(), self._node_name)
-            refused = await asyncio.to_thread(set_routes, wanted)
-            if refused:
-                metrics.count("sampan_proxy_routes_refused", len(refused))
+            afar = await asyncio.to_thread(set_routes, wanted)
+            own = self._nodes.store.get(self._node_name)
+            if own and (cidrs := routes.pod_cidrs(own)):
+                peers = {tunnel.peer(route) for route in afar}
+                own_ip = self._node_ip or routes.internal_ip(own)
+                await asyncio.to_thread(set_tunnel, peers, own_ip, cidrs[0])
 
         self.routes_pulse.beat()
         await self._forever("routes", self.routes_pulse, sync)

@@ -1,9 +1,10 @@
-"""A cluster's network without its containers: two nodes, two pods on each, a client outside, a LAN between.
+"""A cluster's network without its containers: two nodes with two pods each, a third far away, a client outside.
 
     client (192.168.77.9) ──┐
     n1 (192.168.77.11) ─────┼── bridge in lan (192.168.77.1, the apiserver)
     n2 (192.168.77.12) ─────┘
-      └ sampan0 (10.244.N.1/24) ── pN2, pN3 (10.244.N.2, .3)
+    n3 (192.168.78.13) ──── another segment of it, which lan routes to
+      └ sampan0 (10.244.N.1/24) ── pN2, pN3 (10.244.N.2, .3); n3 has p32 alone
 
 The nodes' FORWARD policy is DROP, as dockerd leaves it. The proxies are the real daemons.
 """
@@ -29,6 +30,8 @@ from tests.integration.proxy.netns import PREFIX, Server, inside, sh
 from tests.unit.proxy.build import node
 
 PODS = ("p12", "p13", "p22", "p23")
+FAR = "p32"
+NODES_IPS = {"n1": "192.168.77.11", "n2": "192.168.77.12", "n3": "192.168.78.13"}
 
 
 def pod_ip(pod: str) -> str:
@@ -49,26 +52,29 @@ class Lan:
         self.directory = directory
         self._make()
         self.api = FakeApiserver(inside("lan", lambda: socket.create_server(("192.168.77.1", 8001))))
-        self.servers = {pod: Server(f"{pod}", pod) for pod in PODS}
+        self.servers = {pod: Server(pod, pod) for pod in (*PODS, FAR)}
         self.outside = Server("client", "client")
         self.proxies: dict[str, subprocess.Popen[bytes]] = {}
-        for number in ("1", "2"):
-            self.api.put(NODES, node(f"n{number}", f"10.244.{number}.0/24", f"192.168.77.1{number}"))
-        self.before = {name: self.state(name) for name in ("n1", "n2")}
+        for name, ip in NODES_IPS.items():
+            self.api.put(NODES, node(name, f"10.244.{name[1]}.0/24", ip))
+        self.before = {name: self.state(name) for name in NODES_IPS}
 
     def _make(self) -> None:
-        names = ["lan", "client", "n1", "n2", *PODS]
+        names = ["lan", "client", *NODES_IPS, *PODS, FAR]
         script = [f"ip netns add {PREFIX}{name}; ip -n {PREFIX}{name} link set lo up" for name in names]
         script.append(f"ip -n {PREFIX}lan link add br0 type bridge; ip -n {PREFIX}lan link set br0 up")
         script.append(f"ip -n {PREFIX}lan addr add 192.168.77.1/24 dev br0")
-        for name, ip in (("client", 9), ("n1", 11), ("n2", 12)):
+        script.append(f"ip -n {PREFIX}lan link add br1 type bridge; ip -n {PREFIX}lan link set br1 up")
+        script.append(f"ip -n {PREFIX}lan addr add 192.168.78.1/24 dev br1")
+        for name, ip in (("client", "192.168.77.9"), *NODES_IPS.items()):
+            net = int(ip.split(".")[2])
             script.append(
                 f"ip -n {PREFIX}lan link add v-{name} type veth peer name eth0 netns {PREFIX}{name};"
-                f"ip -n {PREFIX}lan link set v-{name} master br0 up;"
-                f"ip -n {PREFIX}{name} addr add 192.168.77.{ip}/24 dev eth0; ip -n {PREFIX}{name} link set eth0 up;"
-                f"ip -n {PREFIX}{name} route add default via 192.168.77.1"
+                f"ip -n {PREFIX}lan link set v-{name} master br{net - 77} up;"
+                f"ip -n {PREFIX}{name} addr add {ip}/24 dev eth0; ip -n {PREFIX}{name} link set eth0 up;"
+                f"ip -n {PREFIX}{name} route add default via 192.168.{net}.1"
             )
-        for number in ("1", "2"):
+        for number in ("1", "2", "3"):
             script.append(
                 f"ip -n {PREFIX}n{number} link add sampan0 type bridge;"
                 f"ip -n {PREFIX}n{number} addr add 10.244.{number}.1/24 dev sampan0;"
@@ -77,7 +83,7 @@ class Lan:
                 f"nsenter --net=/run/netns/{PREFIX}n{number} iptables -t nat -A POSTROUTING -j RETURN;"
                 f"nsenter --net=/run/netns/{PREFIX}n{number} sh -c 'echo 0 > /proc/sys/net/ipv4/ip_forward'"
             )
-        for pod in PODS:
+        for pod in (*PODS, FAR):
             script.append(
                 f"ip -n {PREFIX}n{pod[1]} link add v-{pod} type veth peer name eth0 netns {PREFIX}{pod};"
                 f"ip -n {PREFIX}n{pod[1]} link set v-{pod} master sampan0 up;"
@@ -98,7 +104,7 @@ class Lan:
         resolv.write_text("nameserver 192.168.77.9\n")
         return [
             "nsenter", f"--net=/run/netns/{PREFIX}{name}", sys.executable, "-m", "proxy",
-            "--kubeconfig", str(kubeconfig), "--node-name", name, "--node-ip", f"192.168.77.1{name[1]}",
+            "--kubeconfig", str(kubeconfig), "--node-name", name, "--node-ip", NODES_IPS[name],
             "--resolv-conf", str(resolv), "--state-dir", str(self.directory / name), "-v", "2", *more,
         ]  # fmt: skip
 
@@ -135,7 +141,7 @@ class Lan:
     def state(self, name: str) -> str:
         """Whatever the proxy could leave behind."""
         return sh(
-            "iptables-save | grep -v '^#' | sed 's/ *\\[.*//'; ip -4 addr; ip route; "
+            "iptables-save | grep -v '^#' | sed 's/ *\\[.*//'; ip -4 -o addr; ip route; "
             "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/all/route_localnet",
             f"{name}",
         )
@@ -171,8 +177,8 @@ def bare_lan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lan]:
 
 @pytest.fixture
 def lan(bare_lan: Lan) -> Lan:
-    """With both proxies running."""
-    for name in ("n1", "n2"):
+    """With all proxies running."""
+    for name in NODES_IPS:
         if name not in bare_lan.proxies:
             bare_lan.start_proxy(name)
     return bare_lan
