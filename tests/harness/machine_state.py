@@ -27,7 +27,8 @@ def snapshot(socket: str = "unix:///var/run/docker.sock") -> dict[str, list[str]
         "volumes": _lines(*docker, "volume", "ls", "-q"),
         "rules": _rules(),
         "links": [re.sub(r"^\d+: ", "", line).split(":")[0] for line in _lines("ip", "-o", "link")],
-        "routes": _lines("ip", "route", "show", "table", "all"),
+        # The kernel gives a link its link-local addresses a second or two after it is up.
+        "routes": [line for line in _lines("ip", "route", "show", "table", "all") if "fe80:" not in line],
         "namespaces": _lines("ip", "netns", "list"),
         "mounts": [line.split()[1] for line in _lines("cat", "/proc/mounts")],
         "sysctls": [f"{name}={Path('/proc/sys', *name.split('.')).read_text().strip()}" for name in sysctls],
