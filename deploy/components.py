@@ -144,7 +144,8 @@ def _controller(layout: Layout) -> Component:
     kubeconfig = layout.kubeconfig("controller")
     argv = python(
         "controller", "--kubeconfig", str(kubeconfig), "--leader-elect", "--cluster-cidr", POD_CIDR,
-        "--node-cidr-mask-size", str(NODE_MASK), "--healthz-port", str(HEALTH_PORTS["controller"]),
+        "--node-cidr-mask-size", str(NODE_MASK), "--root-ca-file", str(layout.pki / "ca.crt"),
+        "--healthz-port", str(HEALTH_PORTS["controller"]),
     )  # fmt: skip
     port = HEALTH_PORTS["controller"]
     return Component("controller", argv, (kubeconfig,), (port,), port)
