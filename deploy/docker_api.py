@@ -46,6 +46,15 @@ class Engine:
         finally:
             connection.close()
 
+    def listens(self) -> bool:
+        """Somebody holds the socket, whether or not they answer."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self.path))
+            except OSError:
+                return False
+            return True
+
     def has_image(self, name: str) -> bool:
         return self._call("GET", f"/images/{name}/json", missing_ok=True) is not None
 

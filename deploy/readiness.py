@@ -58,7 +58,8 @@ def nodes(server: ApiServer, names: Iterable[str], layout: Layout) -> None:
     if waiting:
         name, why = next(iter(waiting.items()))
         raise Failure(
-            f"node {name} is not Ready after {NODE_DEADLINE:.0f} s: {why}{log_tail(layout, 'kubelet')}",
+            f"node {name} is not Ready after {NODE_DEADLINE:.0f} s: {why}"
+            f"{log_tail(layout, 'kubelet') or log_tail(layout, f'kubelet-{name}')}",
             "sampan status, and sampan logs kubelet, tell more",
         )
 

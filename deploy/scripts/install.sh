@@ -55,7 +55,8 @@ done
 policy=/usr/sbin/policy-rc.d
 no_services() {
     [ -e $policy ] && return
-    trap 'as_root rm -f $policy' EXIT INT TERM
+    trap 'as_root rm -f $policy' EXIT
+    trap 'exit 130' INT TERM
     as_root sh -c "printf '#!/bin/sh\nexit 101\n' > $policy && chmod 755 $policy"
 }
 

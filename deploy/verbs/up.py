@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -139,6 +141,11 @@ def _farewell(steps: Steps, places: Places, url: str, told: str, ready_after: fl
     steps.say()
     steps.say(f"{count} node{'s' * (count > 1)} Ready after {ready_after:.1f} s, all done after {steps.elapsed:.1f} s.")
     lines: Sequence[str] = [told[:1].upper() + told[1:] + "."] if told else []
-    for line in (*lines, f"Try:  curl {url}" if url else "", "      kubectl get pods -o wide"):
+    for line in (*lines, f"Try:  curl {url}" if url else "", f"      {_kubectl()} get pods -o wide"):
         if line:
             steps.say(line)
+
+
+def _kubectl() -> str:
+    """As the user has to type it: theirs if there is one, else ours."""
+    return "kubectl" if shutil.which("kubectl") else str(Path(sys.executable).with_name("kubectl"))
