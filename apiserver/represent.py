@@ -16,8 +16,6 @@ from apiserver.request import Request
 from apiserver.response import Reply
 from apiserver.storage.stored import Page, Stored, WatchEvent
 
-_GROUP = 500  # objects joined to one piece of a LIST
-
 
 def _include(request: Request) -> str:
     include = request.query("includeObject") or "Metadata"
@@ -43,7 +41,7 @@ def _formed(form: Form, request: Request, res: Resource, obj: Obj, now: datetime
 
 
 def many(form: Form, request: Request, res: Resource, page: Page, now: datetime) -> Reply:
-    """A list. For plain JSON the bytes of the objects are joined, never decoded."""
+    """A list. For plain JSON the bytes of the objects are sent as they are, never decoded."""
     list_meta: Obj = {"resourceVersion": str(page.revision)}
     if page.continue_token:
         list_meta["continue"] = page.continue_token
@@ -63,10 +61,11 @@ def many(form: Form, request: Request, res: Resource, page: Page, now: datetime)
 
 def _list_pieces(kind: str, version: str, list_meta: Obj, raws: Sequence[bytes]) -> list[bytes]:
     head = orjson.dumps({"kind": kind, "apiVersion": version, "metadata": list_meta})
-    pieces = [head[:-1] + b',"items":[']
-    for start in range(0, len(raws), _GROUP):
-        group = b",".join(raws[start : start + _GROUP])
-        pieces.append(b"," + group if start else group)
+    pieces = [head[:-1], b',"items":[']
+    for raw in raws:
+        pieces += (raw, b",")
+    if raws:
+        pieces.pop()
     pieces.append(b"]}\n")
     return pieces
 

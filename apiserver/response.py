@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 import orjson
 
@@ -66,24 +66,23 @@ class Reply:
         await send({"type": "http.response.body", "body": b""})
 
 
-def _chunks(pieces: Sequence[bytes]) -> list[bytes]:
-    chunks: list[bytes] = []
+def _chunks(pieces: Sequence[bytes]) -> Iterator[bytes]:
+    """The pieces joined to a size worth sending; one chunk at a time, so that a large list is never copied whole."""
     group: list[bytes] = []
     size = 0
     for piece in pieces:
         group.append(piece)
         size += len(piece)
         if size >= _CHUNK:
-            chunks.append(b"".join(group))
+            yield b"".join(group)
             group, size = [], 0
     if group:
-        chunks.append(b"".join(group))
-    return chunks
+        yield b"".join(group)
 
 
 def _gzip(pieces: Sequence[bytes]) -> bytes:
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    return b"".join([packer.compress(b"".join(pieces)), packer.flush()])
+    return b"".join([*(packer.compress(chunk) for chunk in _chunks(pieces)), packer.flush()])
 
 
 class Stream:
