@@ -30,11 +30,6 @@ def choose(layout: Layout) -> tuple[str, ...]:
     if ours and not running and Engine().answers():
         changes.forget(layout, _KEY)  # somebody has started theirs since
         return ()
-    if not running and Engine().listens():
-        raise Failure(
-            f"Docker is there but does not answer on {DEFAULT_SOCKET}",
-            "restart it: systemctl restart docker, or service docker restart",
-        )
     if not ours and host.has_systemd() and _service_exists():
         changes.record(layout, _KEY, "systemd")
         done = subprocess.run(["systemctl", "start", "docker"], capture_output=True, text=True, check=False)
@@ -44,6 +39,11 @@ def choose(layout: Layout) -> tuple[str, ...]:
                 "journalctl -u docker tells why",
             )
         return ()
+    if not running and Engine().listens():
+        raise Failure(
+            f"Docker is there but does not answer on {DEFAULT_SOCKET}",
+            "restart it: systemctl restart docker, or service docker restart",
+        )
     changes.record(layout, _KEY, "own")
     docker = own_engine(layout)
     docker.prepare()
