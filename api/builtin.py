@@ -107,6 +107,7 @@ EVENTS = Resource(
         "source": "",
         "type": "",
     },
+    ttl=3600,
     hooks=event.HOOKS,
 )
 DEPLOYMENTS = Resource(

@@ -98,6 +98,8 @@ class Resource:
     """The creator may bring a status along (a kubelet registering its node)."""
     graceful: bool = False
     """Deletion waits for an agent (only pods: the kubelet confirms)."""
+    ttl: int = 0
+    """Seconds from its last write until an object goes by itself; 0 = it stays."""
     hooks: Hooks = field(default_factory=Hooks)
 
     @property

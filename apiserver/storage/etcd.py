@@ -46,6 +46,10 @@ class FutureRevision(Exception):
     """The revision is not reached yet."""
 
 
+class LeaseEnded(Exception):
+    """The lease of a put is over. Nothing was written."""
+
+
 class _NotConnected(ServiceUnavailable):
     """The request was never sent: it is safe to send it elsewhere."""
 
@@ -91,6 +95,7 @@ class Txn:
     at: dict[str, int]  # key → the revision of its last write
     put: dict[str, bytes]
     remove: Sequence[str] = ()
+    lease: int = 0  # what is put goes when this lease ends; 0 = it stays
 
 
 def prefix_end(prefix: str) -> str:
@@ -119,6 +124,7 @@ class Etcd:
         self._range: Any = None
         self._txn: Any = None
         self._compact: Any = None
+        self._grant: Any = None
         self._watch: Any = None
 
     def _connect(self) -> None:
@@ -132,6 +138,7 @@ class Etcd:
         self._range = self._unary("KV/Range", pb.RangeRequest, pb.RangeResponse)
         self._txn = self._unary("KV/Txn", pb.TxnRequest, pb.TxnResponse)
         self._compact = self._unary("KV/Compact", pb.CompactionRequest, pb.CompactionResponse)
+        self._grant = self._unary("Lease/LeaseGrant", pb.LeaseGrantRequest, pb.LeaseGrantResponse)
         self._watch = self._channel.stream_stream(
             "/etcdserverpb.Watch/Watch", pb.WatchRequest.SerializeToString, pb.WatchResponse.FromString
         )
@@ -206,7 +213,7 @@ class Etcd:
             request.compare.append(_mod_revision_is(key, revision))
             request.failure.append(pb.RequestOp(request_range=pb.RangeRequest(key=key.encode())))
         for key, value in txn.put.items():
-            put = pb.PutRequest(key=key.encode(), value=value)
+            put = pb.PutRequest(key=key.encode(), value=value, lease=txn.lease)
             request.success.append(pb.RequestOp(request_put=put))
         for key in txn.remove:
             delete = pb.DeleteRangeRequest(key=key.encode())
@@ -220,6 +227,11 @@ class Etcd:
             kvs = response.response_range.kvs
             found[key] = _key_value(kvs[0]) if kvs else None
         return Outcome(False, revision, found)
+
+    async def grant(self, ttl: int) -> int:
+        """A lease that ends after `ttl` seconds. Never renewed."""
+        answer = await self._call(lambda: self._grant, pb.LeaseGrantRequest(TTL=ttl))
+        return int(answer.ID)
 
     async def compact(self, revision: int) -> None:
         """Forget history before `revision`. Compacted when somebody already did."""
@@ -303,13 +315,15 @@ def _key_event(event: Any) -> KeyEvent:
     return KeyEvent(kv.key.decode(), None if event.type == pb.Event.DELETE else kv.value, kv.mod_revision)
 
 
-def _translate(error: Any) -> ApiError | Compacted | FutureRevision:
+def _translate(error: Any) -> ApiError | Compacted | FutureRevision | LeaseEnded:
     code, text = error.code(), str(error.details() or "")
     status = grpc.StatusCode
     if code == status.OUT_OF_RANGE and "compacted" in text:
         return Compacted()
     if code == status.OUT_OF_RANGE and "future revision" in text:
         return FutureRevision(text)
+    if code == status.NOT_FOUND and "lease not found" in text:
+        return LeaseEnded(text)
     if "too large" in text or "larger than max" in text:
         return EntityTooLarge(f"etcd refused the object: {text}")
     if code in (status.DEADLINE_EXCEEDED, status.CANCELLED) or "request timed out" in text:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from api import meta
 from api.errors import Expired, ServiceUnavailable, Timeout, already_exists, conflict, not_found
@@ -26,7 +27,8 @@ from apiserver.storage.cache import Cache
 from apiserver.storage.collection import Slice
 from apiserver.storage.compaction import Compactor
 from apiserver.storage.decode import decode, encode
-from apiserver.storage.etcd import Compacted, Etcd, FutureRevision, Outcome, Txn, prefix_end
+from apiserver.storage.etcd import Compacted, Etcd, FutureRevision, LeaseEnded, Outcome, Txn, prefix_end
+from apiserver.storage.leases import Leases
 from apiserver.storage.selection import Rendered, Selection, effect, restamp, select
 from apiserver.storage.stored import Page, Stored, WatchEvent, status_event
 from apiserver.storage.versions import Freshness, Wanted
@@ -63,6 +65,7 @@ class Store:
         self._registry = registry
         self._etcd = Etcd(endpoints, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
         self._cache = Cache(self._etcd, registry)
+        self._leases = Leases(self._etcd)
         self._compactor = Compactor(self._etcd)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -241,11 +244,12 @@ class Store:
         namespace, name = meta.namespace(obj) if res.namespaced else "", meta.name(obj)
         path, value = keys.path(res, namespace, name), encode(obj)
         claims = res.hooks.claims(obj)
-        outcome = await self._etcd.txn(
+        outcome = await self._put(
+            res,
             Txn(
                 {path: 0, **{keys.claim(c): 0 for c in claims}},
                 {path: value, **{keys.claim(c): path.encode() for c in claims}},
-            )
+            ),
         )
         if not outcome.succeeded:
             if outcome.found[path] is not None:
@@ -299,12 +303,13 @@ class Store:
                 return current
             value, path = encode(new), keys.path(res, namespace, name)
             old_claims, new_claims = res.hooks.claims(current.obj()), res.hooks.claims(new)
-            outcome = await self._etcd.txn(
+            outcome = await self._put(
+                res,
                 Txn(
                     {path: current.revision, **{keys.claim(c): 0 for c in new_claims - old_claims}},
                     {path: value, **{keys.claim(c): path.encode() for c in new_claims - old_claims}},
                     [keys.claim(c) for c in old_claims - new_claims],
-                )
+                ),
             )
             if outcome.succeeded:
                 return await self._written(res, namespace, name, value, outcome.revision)
@@ -329,6 +334,15 @@ class Store:
                 await self._seen(outcome.revision)
                 return restamp(current, outcome.revision)
             current, live = self._beaten(res, namespace, name, path, current, outcome, set()), True
+
+    async def _put(self, res: Resource, txn: Txn) -> Outcome:
+        if not res.ttl:
+            return await self._etcd.txn(txn)
+        try:
+            return await self._etcd.txn(replace(txn, lease=await self._leases.of(res.ttl)))
+        except LeaseEnded:
+            self._leases.forget(res.ttl)
+            return await self._etcd.txn(replace(txn, lease=await self._leases.of(res.ttl)))
 
     async def _newest(self, res: Resource, namespace: str, name: str) -> tuple[Stored, bool]:
         """The object to start a write from, and whether it is surely current: the cache may lag by a moment,

@@ -8,12 +8,13 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from api.builtin import BUILTIN, CONFIG_MAPS, SERVICES
+from api.builtin import BUILTIN, CONFIG_MAPS, EVENTS, SERVICES
 from api.errors import (
     AlreadyExists,
     BadRequest,
@@ -566,6 +567,30 @@ async def test_a_restarted_server_knows_the_recent_past(store: Store, etcd: Etcd
         await listener.close()
     finally:
         await other.stop()
+
+
+# ---- objects that go by themselves
+
+
+async def test_an_object_with_a_time_to_live_goes_and_watchers_hear_of_it(store: Store, ns: str) -> None:
+    brief = replace(EVENTS, ttl=2)
+    event = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "a", "namespace": ns}, "reason": "Test"}
+    made = await store.create(brief, event)
+    listener = Listener(await store.watch(EVENTS, ns, resource_version=str(made.revision)))
+    assert (await store.get(EVENTS, ns, "a")).obj()["reason"] == "Test"
+    await eventually(lambda: [e.type for e in listener.events] == ["DELETED"], "its time is over", within=15)
+    with pytest.raises(NotFound):
+        await store.get(EVENTS, ns, "a")
+    await listener.close()
+
+
+async def test_a_lease_that_etcd_has_lost_is_replaced(store: Store, ns: str) -> None:
+    event = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "a", "namespace": ns}, "reason": "Test"}
+    await store.create(EVENTS, event)
+    shared = store._leases._shared[EVENTS.ttl]
+    store._leases._shared[EVENTS.ttl] = shared._replace(lease=4711)
+    await store.create(EVENTS, event | {"metadata": {"name": "b", "namespace": ns}})
+    assert len((await store.list(EVENTS, ns)).items) == 2
 
 
 # ---- compaction
