@@ -15,6 +15,7 @@ import signal
 import struct
 import sys
 import termios
+import threading
 import tty
 from collections.abc import Iterator
 from typing import Any
@@ -110,18 +111,30 @@ async def _receive(socket: ClientConnection) -> int:
 
 async def _send_stdin(socket: ClientConnection) -> None:
     """Until its end, which v5 can tell the other side."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    try:
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(0), "rb"))
-    except ValueError:  # a plain file: the event loop cannot wait for it, and need not
-        while data := await loop.run_in_executor(None, os.read, 0, _CHUNK):
-            await socket.send(bytes([STDIN]) + data)
-    else:
-        while data := await reader.read(_CHUNK):
-            await socket.send(bytes([STDIN]) + data)
+    chunks = _read_stdin(asyncio.get_running_loop())
+    while data := await chunks.get():
+        await socket.send(bytes([STDIN]) + data)
     if socket.subprotocol == _V5:
         await socket.send(bytes([CLOSE, STDIN]))
+
+
+def _read_stdin(loop: asyncio.AbstractEventLoop) -> asyncio.Queue[bytes]:
+    """A thread reads, since a file or /dev/null cannot be waited for; it dies with the process. b"" is the end."""
+    chunks: asyncio.Queue[bytes] = asyncio.Queue(4)
+
+    def read() -> None:
+        data = b"-"
+        while data:
+            data = os.read(0, _CHUNK)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for it any more
+                asyncio.run_coroutine_threadsafe(_put(chunks, data), loop).result()
+
+    threading.Thread(target=read, daemon=True).start()
+    return chunks
+
+
+async def _put(chunks: asyncio.Queue[bytes], data: bytes) -> None:
+    await chunks.put(data)
 
 
 async def _send_sizes(socket: ClientConnection) -> None:

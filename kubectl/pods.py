@@ -97,14 +97,15 @@ def choose_container(pod: Obj, asked: str, *, quiet: bool = False) -> str:
     """The asked one, the annotated default, or the first, which is said when there are others."""
     regular, init, ephemeral = container_names(pod)
     everything = [*regular, *init, *ephemeral]
+    shown = [*regular, *(f"{n} (ephem)" for n in ephemeral), *(f"{n} (init)" for n in init)]
     if asked:
         if asked not in everything:
-            raise CliError(f"container {asked} not found in pod {pod['metadata']['name']}")
+            name = pod["metadata"]["name"]
+            raise CliError(f"container {asked} is not valid for pod {name} out of: {', '.join(shown)}")
         return asked
     annotated = str((pod["metadata"].get("annotations") or {}).get(DEFAULT_CONTAINER, ""))
     if annotated in everything:
         return annotated
     if len(everything) > 1 and not quiet:
-        shown = [*regular, *(f"{n} (ephem)" for n in ephemeral), *(f"{n} (init)" for n in init)]
         say(f'Defaulted container "{regular[0]}" out of: {", ".join(shown)}')
     return regular[0]

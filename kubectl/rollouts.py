@@ -71,4 +71,4 @@ def revision_details(replica_sets: list[Obj], wanted: int) -> str:
         template["metadata"] = {**metadata, "annotations": annotations}
     sheet = Sheet(datetime.now(UTC))
     template_block(sheet, template)
-    return tabwriter.describe(sheet.text())
+    return sheet.text()  # upstream leaves the tabs to the terminal here

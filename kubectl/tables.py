@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cmp_to_key
 from typing import Any
 
 from api.meta import Obj
@@ -120,4 +121,21 @@ def _sort_key(found: list[Any]) -> tuple[int, Any]:
     value = found[0]
     if isinstance(value, bool | int | float):
         return 1, value
-    return 2, [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.findall(r"\d+|\D+", str(value))]
+    return 2, _natural(str(value))
+
+
+def _natural_order(a: str, b: str) -> int:
+    """Runs of digits as numbers and before everything else, the rest character by character."""
+    parts = [re.findall(r"\d+|\D", text) for text in (a, b)]
+    for left, right in zip(*parts, strict=False):
+        if left == right:
+            continue
+        if left.isdigit() and right.isdigit() and int(left) != int(right):
+            return -1 if int(left) < int(right) else 1
+        if left.isdigit() != right.isdigit():
+            return -1 if left.isdigit() else 1
+        return -1 if left < right else 1
+    return len(parts[0]) - len(parts[1])
+
+
+_natural = cmp_to_key(_natural_order)

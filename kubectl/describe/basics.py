@@ -68,8 +68,8 @@ def service_account(obj: Obj, events: list[Obj] | None, now: datetime) -> str:
     pull = [s["name"] for s in obj.get("imagePullSecrets") or []]
     mounted = [s["name"] for s in obj.get("secrets") or []]
     sheet.block("Image pull secrets", pull)
-    sheet.block("Mountable secrets", mounted)
-    sheet.block("Tokens", [])
+    if mounted:
+        sheet.block("Mountable secrets", mounted)
     events_block(sheet, events)
     return sheet.text()
 

@@ -19,6 +19,9 @@ def events_block(sheet: Sheet, events: list[Obj] | None) -> None:
     for event in sorted(events, key=last_seen):
         source = (event.get("source") or {}).get("component") or event.get("reportingComponent") or ""
         message = str(event.get("message") or "").strip()
+        path = (event.get("involvedObject") or {}).get("fieldPath")
+        if path:
+            message = f"{path}: {message}"
         sheet.line(1, f"{event.get('type', '')}\t{event.get('reason', '')}\t{seen(sheet, event)}\t{source}\t{message}")
 
 

@@ -12,7 +12,7 @@ from kubectl.describe.sheet import Sheet
 
 _HIDDEN = {
     ("metadata", "name"), ("metadata", "namespace"), ("metadata", "labels"), ("metadata", "annotations"),
-    ("metadata", "managedFields"), ("kind",), ("apiVersion",),
+    ("metadata", "managedFields"), ("apiVersion",),
 }  # fmt: skip
 _ACRONYMS = {"Api": "API", "Ip": "IP", "Ips": "IPs", "Uid": "UID", "Url": "URL", "Cpu": "CPU", "Id": "ID",
              "Tcp": "TCP", "Udp": "UDP", "Tls": "TLS", "Http": "HTTP", "Dns": "DNS"}  # fmt: skip
@@ -26,7 +26,6 @@ def generic(obj: Obj, events: list[Obj] | None, now: datetime) -> str:
     sheet.labels("Labels", metadata.get("labels"))
     sheet.annotations(metadata.get("annotations"))
     sheet.line(0, f"API Version:\t{obj.get('apiVersion', '')}")
-    sheet.line(0, f"Kind:\t{obj.get('kind', '')}")
     _fields(sheet, 0, obj, ())
     events_block(sheet, events)
     return sheet.text()

@@ -16,7 +16,7 @@ _INFO = (
     ("Machine ID", "machineID"), ("System UUID", "systemUUID"), ("Boot ID", "bootID"),
     ("Kernel Version", "kernelVersion"), ("OS Image", "osImage"), ("Operating System", "operatingSystem"),
     ("Architecture", "architecture"), ("Container Runtime Version", "containerRuntimeVersion"),
-    ("Kubelet Version", "kubeletVersion"), ("Kube-Proxy Version", "kubeProxyVersion"),
+    ("Kubelet Version", "kubeletVersion"),
 )  # fmt: skip
 
 
@@ -47,6 +47,8 @@ def node(
     sheet.line(0, "System Info:")
     for title, field in _INFO:
         sheet.line(1, f"{title}:\t{info.get(field, '')}")
+    if info.get("kubeProxyVersion"):
+        sheet.line(1, f"Kube-Proxy Version:\t{info['kubeProxyVersion']}")
     if spec.get("podCIDR"):
         sheet.line(0, f"PodCIDR:\t{spec['podCIDR']}")
     if spec.get("podCIDRs"):

@@ -33,7 +33,10 @@ async def attach(session: Session, arguments: list[str], container: str, *, stdi
     phase = (pod.get("status") or {}).get("phase")
     if phase in ("Succeeded", "Failed"):
         raise CliError(f"cannot attach a container in a completed pod; current phase is {phase}")
-    chosen = choose_container(pod, container, quiet=quiet)
+    try:
+        chosen = choose_container(pod, container, quiet=quiet)
+    except CliError as error:
+        raise CliError(f"cannot attach to the container: {error.message}") from error
     terminal = want_terminal(tty, stdin)
     if stdin and terminal and not quiet:
         say("If you don't see a command prompt, try pressing enter.")

@@ -48,7 +48,7 @@ def command(
     if since != "0s" and since_time:
         raise CliError("at most one of `sinceTime` or `sinceSeconds` may be specified")
     if container and all_containers:
-        raise CliError("--all-containers=true should not be specified with container name testing")
+        raise CliError(f"--all-containers=true should not be specified with container name {container}")
     if words and selector:
         raise CliError("only a selector (-l) or a POD name is allowed")
     if selector and tail == -1:

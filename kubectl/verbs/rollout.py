@@ -18,13 +18,19 @@ from kubectl.failures import CliError, raise_all
 from kubectl.flags import duration
 from kubectl.results import DRY_RUNS, Results, reference
 from kubectl.rollouts import deployment_status, history, revision_details, rollback_target
-from kubectl.session import Session, run
+from kubectl.session import Session, run, say
 from kubectl.targets import Target, find_targets
 from kubectl.templates import without_hash
 
 app = typer.Typer(cls=VerbGroup, rich_markup_mode=None, no_args_is_help=True, help="Manage the rollout of a resource")
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_APPLIED = (
+    "Warning: resource {name} was previously managed with 'kubectl apply'. Rolling back will not update the "
+    "{annotation} annotation, which may cause unexpected behavior on future 'kubectl apply' operations. Consider "
+    "using 'kubectl apply' with your previous configuration file instead."
+)
 _KEPT_ANNOTATIONS = (
-    "kubectl.kubernetes.io/last-applied-configuration",
+    _LAST_APPLIED,
     "deployment.kubernetes.io/revision",
     "deployment.kubernetes.io/revision-history",
     "deployment.kubernetes.io/desired-replicas",
@@ -200,6 +206,8 @@ def undo(
 
 
 async def _roll_back(session: Session, target: Target, obj: Obj, to_revision: int, results: Results) -> None:
+    if _LAST_APPLIED in (obj["metadata"].get("annotations") or {}):
+        say(_APPLIED.format(name=f"{target.resource.plural}/{target.name}", annotation=_LAST_APPLIED))
     chosen = rollback_target(target.name, await _history_of(session, obj), to_revision)
     if obj["spec"].get("paused"):
         raise CliError("you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume' "
@@ -228,13 +236,12 @@ def _revision_of(rs: Obj) -> str:
 
 
 def _template_text(template: Obj) -> str:
-    from kubectl import tabwriter  # noqa: PLC0415
     from kubectl.describe.pods import template_block  # noqa: PLC0415
     from kubectl.describe.sheet import Sheet  # noqa: PLC0415
 
     sheet = Sheet(datetime.now(UTC))
     template_block(sheet, template)
-    return tabwriter.describe(sheet.text())
+    return sheet.text()
 
 
 async def _patch_each(
