@@ -20,14 +20,15 @@ from api.builtin import SERVICES
 from api.errors import FieldError, InternalError, Invalid, invalid, invalid_object
 from api.meta import Obj
 from apiserver.storage.store import Store
+from apiserver.storage.stored import Page
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 
 
 @dataclass(slots=True)
-class Chosen:
-    """What was picked for one Service, so that a lost race is told from a bad request."""
+class _Chosen:
+    """What was picked for one Service, and what is wrong with what it asks for."""
 
     claims: set[str] = field(default_factory=set)
     errors: list[FieldError] = field(default_factory=list)
@@ -44,26 +45,27 @@ class Allocator:
         """The address of the `kubernetes` Service."""
         return str(self._range[1])
 
-    async def assign(self, service: Obj, old: Obj | None, avoid: set[str]) -> Chosen:
+    async def assign(self, service: Obj, old: Obj | None, avoid: set[str]) -> set[str]:
         """Fill in what is unset; keep from `old` what the client left out. Invalid when out of range.
 
-        `avoid` are claims that were just found to be taken.
+        `avoid` are claims that were just found to be taken. Returns the claims that were picked here, so that a
+        lost race is told from a bad request.
         """
-        chosen = Chosen()
+        chosen = _Chosen()
         spec = service["spec"]
         if old is not None:
             _keep(spec, old["spec"])
         if spec.get("type") == "ExternalName":
             for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
                 spec.pop(name, None)
-            return chosen
+            return chosen.claims
         await self._assign_address(spec, old, avoid, chosen)
         await self._assign_ports(spec, old, avoid, chosen)
         if chosen.errors:
             raise invalid_object("", "Service", meta.name(service), chosen.errors)
-        return chosen
+        return chosen.claims
 
-    async def _assign_address(self, spec: Obj, old: Obj | None, avoid: set[str], chosen: Chosen) -> None:
+    async def _assign_address(self, spec: Obj, old: Obj | None, avoid: set[str], chosen: _Chosen) -> None:
         address = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or []), "")
         if not address:
             address = await self._pick_address(avoid)
@@ -75,7 +77,7 @@ class Allocator:
         spec["ipFamilies"] = spec.get("ipFamilies") or [f"IPv{self._range.version}"]
         spec.setdefault("ipFamilyPolicy", "SingleStack")
 
-    def _check_address(self, address: str, chosen: Chosen) -> None:
+    def _check_address(self, address: str, chosen: _Chosen) -> None:
         try:
             parsed = ipaddress.ip_address(address)
         except ValueError:
@@ -88,7 +90,7 @@ class Allocator:
             )  # fmt: skip
 
     async def _pick_address(self, avoid: set[str]) -> str:
-        page = await self._store.list(SERVICES, resource_version="0")
+        page = await self._services(avoid)
         taken = {s.fields.get("spec.clusterIP", "") for s in page.items}
         taken |= {claim.removeprefix("clusterip/") for claim in avoid}
         last = min(self._range.num_addresses - 2, 65534)
@@ -98,7 +100,11 @@ class Allocator:
             raise InternalError("failed to allocate a serviceIP: range is full")
         return str(self._range[offset])
 
-    async def _assign_ports(self, spec: Obj, old: Obj | None, avoid: set[str], chosen: Chosen) -> None:
+    async def _services(self, avoid: set[str]) -> Page:
+        """From the cache at first; as they are now once that has turned out to be behind."""
+        return await self._store.list(SERVICES, resource_version="" if avoid else "0")
+
+    async def _assign_ports(self, spec: Obj, old: Obj | None, avoid: set[str], chosen: _Chosen) -> None:
         ports: list[Obj] = spec.get("ports") or []
         if spec.get("type") not in _WITH_NODE_PORTS or (
             spec["type"] == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is False
@@ -139,7 +145,7 @@ class Allocator:
 
     async def _taken_ports(self, avoid: set[str]) -> set[int]:
         taken = {int(claim.rpartition("/")[2]) for claim in avoid if claim.startswith("nodeport/")}
-        page = await self._store.list(SERVICES, resource_version="0")
+        page = await self._services(avoid)
         for stored in page.items:
             if stored.fields.get("spec.type") in _WITH_NODE_PORTS:
                 spec = orjson.loads(stored.raw)["spec"]

@@ -40,13 +40,13 @@ async def run(context: Context) -> None:
 
 async def reconcile(context: Context) -> None:
     await _renew(context)
-    addresses = await _alive(context)
-    await _ensure(context, ENDPOINTS, _endpoints(context, addresses))
-    await _ensure(context, ENDPOINT_SLICES, _slice(context, addresses))
+    alive = await _alive(context)
+    await _ensure(context, ENDPOINTS, _endpoints(alive))
+    await _ensure(context, ENDPOINT_SLICES, _slice(alive))
 
 
 async def _renew(context: Context) -> None:
-    address = context.options.advertise_address
+    address = f"{context.options.advertise_address}:{context.options.secure_port}"
     name = "apiserver-" + hashlib.sha256(address.encode()).hexdigest()[:26]
     spec = {
         "holderIdentity": address,
@@ -57,14 +57,18 @@ async def _renew(context: Context) -> None:
     await _ensure(context, LEASES, {"metadata": metadata, "spec": spec})
 
 
-async def _alive(context: Context) -> list[str]:
+async def _alive(context: Context) -> list[tuple[str, int]]:
+    """(address, port) of each server with a fresh Lease, in an order all servers agree on."""
     ours = selectors.from_match_labels(_IDENTITY)
     page = await context.store.list(LEASES, "kube-system", labels=ours)
     oldest = context.now() - timedelta(seconds=_DURATION)
     specs = [stored.obj().get("spec") or {} for stored in page.items]
-    return sorted(
-        {s["holderIdentity"] for s in specs if s.get("renewTime") and meta.parse_time(s["renewTime"]) >= oldest}
-    )
+    alive = set()
+    for spec in specs:
+        address, _, port = str(spec.get("holderIdentity", "")).rpartition(":")
+        if port.isdigit() and spec.get("renewTime") and meta.parse_time(spec["renewTime"]) >= oldest:
+            alive.add((address, int(port)))
+    return sorted(alive)
 
 
 async def _ensure(context: Context, res: Resource, wanted: Obj) -> None:
@@ -96,19 +100,25 @@ def _named(labels: dict[str, str]) -> Obj:
     return {"name": "kubernetes", "namespace": "default", "labels": labels}
 
 
-def _port(context: Context) -> Obj:
-    return {"name": "https", "port": context.options.secure_port, "protocol": "TCP"}
+def _port(number: int) -> Obj:
+    return {"name": "https", "port": number, "protocol": "TCP"}
 
 
-def _endpoints(context: Context, addresses: list[str]) -> Obj:
-    subset = {"addresses": [{"ip": address} for address in addresses], "ports": [_port(context)]}
-    return {"metadata": _named({"endpointslice.kubernetes.io/skip-mirror": "true"}), "subsets": [subset]}
+def _endpoints(alive: list[tuple[str, int]]) -> Obj:
+    ports = sorted({port for _, port in alive})
+    subsets = [
+        {"addresses": [{"ip": address} for address, at in alive if at == port], "ports": [_port(port)]}
+        for port in ports
+    ]
+    return {"metadata": _named({"endpointslice.kubernetes.io/skip-mirror": "true"}), "subsets": subsets}
 
 
-def _slice(context: Context, addresses: list[str]) -> Obj:
+def _slice(alive: list[tuple[str, int]]) -> Obj:
+    """A slice has one port for all: that of the first server, as all but a test's servers share it."""
+    family, port = alive[0][0].count(":") > 0, alive[0][1]
     return {
         "metadata": _named({"kubernetes.io/service-name": "kubernetes"}),
-        "addressType": "IPv6" if ":" in context.options.advertise_address else "IPv4",
-        "endpoints": [{"addresses": [address], "conditions": {"ready": True}} for address in addresses],
-        "ports": [_port(context)],
+        "addressType": "IPv6" if family else "IPv4",
+        "endpoints": [{"addresses": [a], "conditions": {"ready": True}} for a, at in alive if at == port],
+        "ports": [_port(port)],
     }

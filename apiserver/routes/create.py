@@ -9,7 +9,6 @@ from api.meta import Obj
 from api.registry import Resource
 from apiserver import allocation, decode, negotiate, represent
 from apiserver.admission.chain import Attempt
-from apiserver.allocation import Chosen
 from apiserver.auth.user import User
 from apiserver.context import Context
 from apiserver.request import Request
@@ -17,7 +16,8 @@ from apiserver.response import Answer
 from apiserver.storage.store import ClaimTaken
 from apiserver.storage.stored import Stored
 
-_TRIES = 8
+_NAME_TRIES = 8
+_CLAIM_TRIES = 64
 
 
 async def handle(context: Context, request: Request, res: Resource) -> Answer:
@@ -39,9 +39,11 @@ async def create(context: Context, user: User, res: Resource, obj: Obj, *, dry_r
     objects.for_create(res, obj, now=context.now())
     attempt = Attempt(user, "create", res, "", meta.namespace(obj), metadata["name"], obj, None, dry_run)
     await context.admission.mutate(attempt)
+    picked: set[str] = set()
     avoid: set[str] = set()
-    for _ in range(_TRIES):
-        chosen = await assign(context, res, obj, None, avoid)
+    names = 1
+    while len(avoid) < _CLAIM_TRIES:
+        picked |= await assign(context, res, obj, None, avoid)
         objects.check(res, obj, None)
         await context.admission.validate(attempt)
         if dry_run:
@@ -50,24 +52,25 @@ async def create(context: Context, user: User, res: Resource, obj: Obj, *, dry_r
         try:
             return await context.store.create(res, obj)
         except ClaimTaken as lost:
-            again(obj, lost.claim, chosen, avoid)
+            _again(obj, lost.claim, picked, avoid)
         except AlreadyExists:
-            if not prefix:
+            if not prefix or names == _NAME_TRIES:
                 raise
+            names += 1
             metadata["name"] = attempt.name = objects.generate_name(prefix)
-    raise InternalError(f"no free name or address for {res.kind} was found in {_TRIES} tries")
+    raise InternalError(f"no free address or port for {res.kind} was found in {_CLAIM_TRIES} tries")
 
 
-async def assign(context: Context, res: Resource, obj: Obj, old: Obj | None, avoid: set[str]) -> Chosen:
-    """Addresses and ports, for the one kind that has them."""
+async def assign(context: Context, res: Resource, obj: Obj, old: Obj | None, avoid: set[str]) -> set[str]:
+    """Addresses and ports, for the one kind that has them: the claims that were picked, not asked for."""
     if res is not SERVICES:
-        return Chosen()
+        return set()
     return await context.allocator.assign(obj, old, avoid)
 
 
-def again(obj: Obj, claim: str, chosen: Chosen, avoid: set[str]) -> None:
-    """After a lost claim: forget what was chosen so that it is chosen anew, or refuse what was asked for."""
-    if claim not in chosen.claims:
+def _again(obj: Obj, claim: str, picked: set[str], avoid: set[str]) -> None:
+    """After a lost claim: forget what was picked so that it is picked anew, or refuse what was asked for."""
+    if claim not in picked:
         raise allocation.taken(obj, claim)
     avoid.add(claim)
     if claim.startswith("clusterip/"):

@@ -8,13 +8,13 @@ from api import errors, meta, objects
 from api.errors import ApiError, Conflict, NotFound
 from api.meta import Obj
 from api.registry import Resource
-from apiserver import decode, deletion, negotiate, represent
+from apiserver import allocation, decode, deletion, negotiate, represent
 from apiserver.admission.chain import Attempt
 from apiserver.auth.user import User
 from apiserver.context import Context
 from apiserver.request import Request
 from apiserver.response import Answer
-from apiserver.routes.create import again, assign
+from apiserver.routes.create import assign
 from apiserver.storage.store import Change, ClaimTaken
 from apiserver.storage.stored import Stored
 
@@ -63,23 +63,28 @@ async def change(
             fresh = True
             continue
         try:
-            new = await _wanted(context, user, res, current, transform, subresource, avoid, dry_run)
+            wanted = await _wanted(context, user, res, current, transform, subresource, avoid, dry_run)
         except ApiError:
             if fresh:
                 raise
             fresh = True
             continue
-        if new is None:
+        if wanted is None:
             if fresh:
                 return current
             fresh = True
             continue
+        new, picked = wanted
         if dry_run:
             return new
         try:
-            return await _write(context, res, current, new, avoid)
+            return await _write(context, res, current, new)
         except Conflict:
             fresh = True
+        except ClaimTaken as lost:
+            if lost.claim not in picked:
+                raise allocation.taken(new, lost.claim) from lost
+            avoid.add(lost.claim)
     raise errors.conflict(res.group, res.plural, name)
 
 
@@ -92,8 +97,8 @@ async def _wanted(
     subresource: str,
     avoid: set[str],
     dry_run: bool,
-) -> Obj | None:
-    """The new object, admitted and checked; None when it is the old one."""
+) -> tuple[Obj, set[str]] | None:
+    """(the new object, admitted and checked, the claims picked for it); None when it is the old one."""
     old = current.obj()
     new = transform(current.obj())
     check_preconditions(res, new, old)
@@ -101,13 +106,12 @@ async def _wanted(
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
     attempt = Attempt(user, "update", res, subresource, current.namespace, current.name, new, old, dry_run)
     await context.admission.mutate(attempt)
-    if not subresource:
-        await assign(context, res, new, old, avoid)
+    picked = set() if subresource else await assign(context, res, new, old, avoid)
     if objects.equal(new, old):
         return None
     objects.check(res, new, old, subresource=_door(subresource))
     await context.admission.validate(attempt)
-    return new
+    return new, picked
 
 
 def _door(subresource: str) -> str:
@@ -115,16 +119,11 @@ def _door(subresource: str) -> str:
     return "status" if subresource == "status" else ""
 
 
-async def _write(context: Context, res: Resource, current: Stored, new: Obj, avoid: set[str]) -> Stored | Obj:
-    revision = new["metadata"]["resourceVersion"]
+async def _write(context: Context, res: Resource, current: Stored, new: Obj) -> Stored | Obj:
     if deletion.is_over(new):
         return await remove(context, res, current, new)
-    try:
-        return await context.store.update(res, current.namespace, current.name, to(new), resource_version=revision)
-    except ClaimTaken as lost:
-        chosen = await assign(context, res, new, current.obj(), avoid)
-        again(new, lost.claim, chosen, avoid)
-        raise errors.conflict(res.group, res.plural, current.name) from lost
+    revision = new["metadata"]["resourceVersion"]
+    return await context.store.update(res, current.namespace, current.name, to(new), resource_version=revision)
 
 
 async def remove(context: Context, res: Resource, current: Stored, new: Obj) -> Obj:
