@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cmp_to_key
 from typing import Any
 
 from api.meta import Obj
+from api.quantities import is_valid, parse
 from kubectl.failures import CliError
 from kubectl.jsonpath import JSONPathError, Template, relaxed
 from kubectl.tabwriter import Columns
@@ -115,27 +115,11 @@ def _sorted(values: list[Obj], objects: list[Obj], expression: str, *, must_exis
 
 
 def _sort_key(found: list[Any]) -> tuple[int, Any]:
-    """Absent first, then numbers, then text in natural order: `pod-2` before `pod-10`."""
+    """Absent first, then numbers, then quantities by amount, then text."""
     if not found or found[0] is None:
         return 0, 0
     value = found[0]
     if isinstance(value, bool | int | float):
         return 1, value
-    return 2, _natural(str(value))
-
-
-def _natural_order(a: str, b: str) -> int:
-    """Runs of digits as numbers and before everything else, the rest character by character."""
-    parts = [re.findall(r"\d+|\D", text) for text in (a, b)]
-    for left, right in zip(*parts, strict=False):
-        if left == right:
-            continue
-        if left.isdigit() and right.isdigit() and int(left) != int(right):
-            return -1 if int(left) < int(right) else 1
-        if left.isdigit() != right.isdigit():
-            return -1 if left.isdigit() else 1
-        return -1 if left < right else 1
-    return len(parts[0]) - len(parts[1])
-
-
-_natural = cmp_to_key(_natural_order)
+    text = str(value)
+    return (2, parse(text)) if is_valid(text) else (3, text)

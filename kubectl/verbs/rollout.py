@@ -106,13 +106,13 @@ async def _follow(session: Session, target: Target, obj: Obj, revision: int, wat
         print(message, end="", flush=True)
         if done or not watch:
             return
-        changed = await _next_change(session, target, obj, revision, message)
+        changed = await _next_change(session, target, obj, revision)
         if changed is None:
             return
         obj = changed
 
 
-async def _next_change(session: Session, target: Target, obj: Obj, revision: int, said: str) -> Obj | None:
+async def _next_change(session: Session, target: Target, obj: Obj, revision: int) -> Obj | None:
     """Prints while the rollout moves; None when it is done, the object to begin again with when the watch ends."""
     version = str(obj["metadata"].get("resourceVersion") or "")
     try:
@@ -125,9 +125,7 @@ async def _next_change(session: Session, target: Target, obj: Obj, revision: int
                 if event == "ERROR":
                     raise from_status(obj, int(obj.get("code") or 500))
                 message, done = deployment_status(obj, revision)
-                if message != said:
-                    print(message, end="", flush=True)
-                    said = message
+                print(message, end="", flush=True)
                 if done:
                     return None
     except ApiError as error:

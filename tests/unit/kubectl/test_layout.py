@@ -76,10 +76,18 @@ def test_cells(cell: Any, expected: str) -> None:
     assert cell_text(cell) == expected
 
 
-def test_rows_sort_naturally() -> None:
-    rows = [{"object": {"metadata": {"name": n}}} for n in ("pod-10", "pod-2", "pod-1")]
-    order = [r["object"]["metadata"]["name"] for r in sort_rows(rows, ".metadata.name")]
-    assert order == ["pod-1", "pod-2", "pod-10"]
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["pod-2", "pod-10", "pod-1"], ["pod-1", "pod-10", "pod-2"]),
+        (["1Gi", "500Mi", "2"], ["2", "500Mi", "1Gi"]),
+        ([10, 9, None], [None, 9, 10]),
+    ],
+    ids=["text", "quantities", "numbers after nothing"],
+)
+def test_rows_sort(values: list[Any], expected: list[Any]) -> None:
+    rows = [{"object": {"spec": {"x": value}}} for value in values]
+    assert [row["object"]["spec"]["x"] for row in sort_rows(rows, ".spec.x")] == expected
 
 
 def test_a_line_without_tabs_ends_the_columns() -> None:
