@@ -15,11 +15,11 @@ from api.registry import Column, Hooks
 from api.validation import (
     Errors,
     dns_1035_label,
+    dns_label,
     dns_subdomain,
     ip_address,
     labels,
     one_of,
-    port_name,
     port_number,
     port_or_name,
 )
@@ -150,8 +150,7 @@ def _ports(ports: list[Obj], kind: Any) -> Errors:
         if not name and len(ports) > 1:
             errors.append(required(f"{at}.name"))
         elif name:
-            from_rule = _port_label(name, f"{at}.name")
-            errors += from_rule
+            errors += dns_label(name, f"{at}.name")  # unlike a container's port name it may be digits alone
             if name in names:
                 errors.append(duplicate(f"{at}.name", name))
             names.add(name)
@@ -170,11 +169,6 @@ def _ports(ports: list[Obj], kind: Any) -> Errors:
                 errors.append(duplicate(f"{at}.nodePort", number))
             node_ports.add((port.get("protocol"), number))
     return errors
-
-
-def _port_label(name: str, field: str) -> Errors:
-    """Service port names are DNS labels, longer than a container's port names may be."""
-    return port_name(name, field) if len(name) <= 15 else dns_subdomain(name, field)
 
 
 COLUMNS = (
