@@ -107,6 +107,7 @@ class Syncer:
 
     async def rules(self) -> None:
         """Until cancelled. Begin only when the informers have synced."""
+        self._dirty.update(self._services.store.keys())  # what was recalled at the start made no news
         self.rules_pulse.beat()
         await self._forever("rules", self.rules_pulse, self._sync_rules)
 
