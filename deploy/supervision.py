@@ -152,7 +152,7 @@ class OwnSupervisor:
     def _dismiss(self) -> None:
         """Ends the supervisor and its guard: each starts the other again, so until neither is left."""
         for _ in range(20):
-            left = [self.running(name) for name in (supervisor.GUARD, "supervisor", "supervisor.start")]
+            left = [self.running(name) for name in ("supervisor", "supervisor.start", supervisor.GUARD)]
             alive = [process for process in left if process is not None]
             if not alive:
                 return
