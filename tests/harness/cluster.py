@@ -153,7 +153,7 @@ class Cluster:
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
             except OSError:
                 continue
-            if str(self.data) in line and "pytest" not in line:
+            if str(self.data) in line and "-m pytest" not in line:
                 found[int(entry.name)] = line
         return found
 
