@@ -183,13 +183,14 @@ def _report(error: Exception) -> int:
     """What upstream would print. An error that nobody foresaw is ours: it keeps its traceback."""
     from api.errors import ApiError  # noqa: PLC0415
     from kubectl import session  # noqa: PLC0415
+    from kubectl.configuration import rest_config  # noqa: PLC0415
     from kubectl.failures import Failures, Silent  # noqa: PLC0415
 
     if not isinstance(error, ApiError | CliError | Failures | Silent):
         raise error
     host = ""
     with contextlib.suppress(CliError):
-        host = session.rest_config(session.flags).server.split("://")[-1]
+        host = rest_config(session.flags).server.split("://")[-1]
     text, code = explain(error, host)
     sys.stdout.flush()
     if text:
