@@ -158,8 +158,10 @@ def port_name(value: str, field: str) -> Errors:
     return errors
 
 
-def port_or_name(value: int | str, field: str) -> Errors:
-    return port_number(value, field) if isinstance(value, int) else port_name(value, field)
+def port_or_name(value: Any, field: str) -> Errors:
+    if isinstance(value, str):
+        return port_name(value, field)
+    return port_number(value if isinstance(value, int) else 0, field)
 
 
 def ip_address(value: str, field: str) -> Errors:

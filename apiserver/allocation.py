@@ -119,7 +119,7 @@ class Allocator:
                 if not first <= given <= last and given not in mine:
                     why = f"provided port is not in the valid range. The range of valid ports is {first}-{last}"
                     chosen.errors.append(invalid(f"spec.ports[{index}].nodePort", given, why))
-                by_port.setdefault(port["port"], given)
+                by_port.setdefault(port.get("port", 0), given)
         taken: set[int] | None = None
         for port in ports:
             if port.get("nodePort"):
@@ -128,11 +128,11 @@ class Allocator:
                 taken = await self._taken_ports(avoid)
                 taken |= {p["nodePort"] for p in ports if p.get("nodePort")}
             # The same port of another protocol shares its number, as DNS over UDP and TCP wants.
-            picked = by_port.get(port["port"])
+            picked = by_port.get(port.get("port", 0))
             if picked is None or _claim(port, picked) in avoid:
                 picked = self._pick_port(taken)
             taken.add(picked)
-            by_port[port["port"]] = port["nodePort"] = picked
+            by_port[port.get("port", 0)] = port["nodePort"] = picked
             chosen.claims.add(_claim(port, picked))
 
     def _pick_port(self, taken: set[int]) -> int:
@@ -190,7 +190,7 @@ def _keep(spec: Obj, before: Obj) -> None:
         numbers = {(p.get("protocol", "TCP"), p["port"]): p.get("nodePort") for p in old_ports}
         used = {p.get("nodePort") for p in spec.get("ports") or []}
         for port in spec.get("ports") or []:
-            number = numbers.get((port.get("protocol", "TCP"), port["port"]))
+            number = numbers.get((port.get("protocol", "TCP"), port.get("port")))
             if not port.get("nodePort") and number and number not in used:
                 port["nodePort"] = number
     elif kind not in _WITH_NODE_PORTS and was in _WITH_NODE_PORTS:
