@@ -59,10 +59,15 @@ def test_a_killed_daemon_comes_back(cluster: Cluster, namespace: str, daemon: st
 
 def test_the_supervisor_itself_may_be_killed(cluster: Cluster) -> None:
     """Whatever looks after the daemons is looked after too."""
+
     # Under systemd the units do this; then there is no such process and systemd itself is the guard.
-    guards = [pid for pid, line in cluster.processes().items() if re.search("deploy.supervisor", line)]
-    for pid in guards:
+    def guards() -> set[int]:
+        return {pid for pid, line in cluster.processes().items() if re.search("deploy.supervisor", line)}
+
+    first = guards()
+    for pid in first:
         cluster.kill(pid)
+        eventually_sync(lambda: len(guards() - {pid}) == len(first), "its like is back", within=15)  # noqa: B023
     scheduler = cluster.pid(*DAEMONS["scheduler"])
     cluster.kill(scheduler)
     eventually_sync(lambda: cluster.pid(*DAEMONS["scheduler"]) != scheduler, "the scheduler is back", within=30)
