@@ -139,11 +139,15 @@ class Request:
         return values is not None and truth(values[0])
 
     def integer(self, name: str) -> int | None:
+        """An int64 parameter; None when it is not given."""
         text = self.query(name)
         if not text:
             return None
         try:
-            return int(text)
+            number = int(text)
+            if not -(1 << 63) <= number < 1 << 63:
+                raise ValueError(text)
+            return number
         except ValueError:
             raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax (query parameter {name})') from None
 

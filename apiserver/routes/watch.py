@@ -14,6 +14,7 @@ from apiserver.routes import selection
 from apiserver.storage.store import Watch
 from apiserver.storage.stored import WatchEvent
 
+_MAX_TIMEOUT = 30 * 24 * 3600  # what a clock can count is finite
 _MIN_TIMEOUT = 1800  # as upstream: without a wish, between this and twice this, so that clients do not march in step
 
 
@@ -21,6 +22,7 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
     form = negotiate.choose(request.header(b"accept"))
     labels, fields = selection.of(request, res)
     initial = request.query("sendInitialEvents")
+    timeout = min(request.integer("timeoutSeconds") or 0, _MAX_TIMEOUT)
     watch = await context.store.watch(
         res,
         request.info.namespace if res.namespaced else "",
@@ -30,7 +32,7 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
         match=request.query("resourceVersionMatch"),
         bookmarks=request.flag("allowWatchBookmarks"),
         send_initial=request.flag("sendInitialEvents") if initial else None,
-        timeout=request.integer("timeoutSeconds") or _MIN_TIMEOUT * (1 + random.random()),
+        timeout=timeout if timeout > 0 else _MIN_TIMEOUT * (1 + random.random()),
     )
     return Stream(_lines(watch, represent.watch_lines(form, request, res, context.now)))
 
