@@ -32,7 +32,7 @@ def test_pods_reach_each_other_and_services_across_nodes(cluster: Cluster, names
         cluster.wait_ready(f"app=client-{index}", 1, namespace)
 
         def fetch(host: str, index: int = index) -> str:
-            command = ["exec", f"client-{index}", "--", "wget", "-T", "5", "-qO-", f"http://{host}"]
+            command = ["exec", f"client-{index}", "--", "timeout", "5", "wget", "-qO-", f"http://{host}"]
             return cluster.kubectl(*command, namespace=namespace, check=False).stdout
 
         for server in servers:
@@ -57,7 +57,7 @@ def test_names_resolve_in_pods(cluster: Cluster, namespace: str) -> None:
     cluster.wait_ready("app=client", 1, namespace)
 
     def fetch(host: str) -> str:
-        command = ["exec", "client", "--", "wget", "-T", "5", "-qO-", f"http://{host}"]
+        command = ["exec", "client", "--", "timeout", "5", "wget", "-qO-", f"http://{host}"]
         return cluster.kubectl(*command, namespace=namespace, check=False).stdout
 
     for host in ("web", f"web.{namespace}", f"web.{namespace}.svc.cluster.local"):
