@@ -136,7 +136,7 @@ def cells(pod: Obj, now: datetime) -> list[Any]:
         meta.name(pod),
         f"{ready}/{total}",
         reason(pod),
-        _restarts(status, sidecars, _init_reason(spec, status)[0], now),
+        _restarts(status, sidecars, _initializing(pod)[0], now),
         printing.age_of(pod, now),
         status.get("podIP") or "<none>",
         spec.get("nodeName") or "<none>",
@@ -170,7 +170,7 @@ def reason(pod: Obj) -> str:
     scheduled = meta.get_condition(pod, "PodScheduled")
     if scheduled and scheduled.get("reason") == "SchedulingGated":
         shown = "SchedulingGated"
-    initializing, from_init = _init_reason(spec, status)
+    initializing, from_init = _initializing(pod)
     shown = from_init if initializing else _container_reason(status, shown, meta.is_condition_true(pod, "Ready"))
     if meta.is_deleting(pod):
         if status.get("reason") == "NodeLost":
@@ -178,6 +178,13 @@ def reason(pod: Obj) -> str:
         if status.get("phase") not in ("Succeeded", "Failed"):
             return "Terminating"
     return shown
+
+
+def _initializing(pod: Obj) -> tuple[bool, str]:
+    """Whether init containers are what the pod is at, and what they say. Once Initialized, they are history."""
+    if meta.is_condition_true(pod, "Initialized"):
+        return False, ""
+    return _init_reason(pod.get("spec") or {}, pod.get("status") or {})
 
 
 def _init_reason(spec: Obj, status: Obj) -> tuple[bool, str]:

@@ -52,6 +52,18 @@ def test_status_column_of_pods(pod: dict[str, Any], reason: str) -> None:
     assert pod_kind.reason(pod) == reason
 
 
+def test_init_containers_are_history_once_the_pod_is_initialized() -> None:
+    """A sidecar that ended with its finished pod does not make it `Init:Error`."""
+    pod = _pod(
+        phase="Succeeded",
+        statuses=[_status({"terminated": {"exitCode": 0, "reason": "Completed"}})],
+        init=[_status({"terminated": {"exitCode": 137, "reason": "Error"}}, name="sidecar")],
+    )
+    assert pod_kind.reason(pod) == "Init:Error"
+    pod["status"]["conditions"] = [{"type": "Initialized", "status": "True"}]
+    assert pod_kind.reason(pod) == "Completed"
+
+
 def test_restarts_tell_when() -> None:
     ended = {"terminated": {"finishedAt": "2026-01-01T00:05:00Z"}}
     pod = _pod(statuses=[_status({"running": {}}, ready=True, restartCount=2, lastState=ended)])
