@@ -165,7 +165,7 @@ def _restarts(status: Obj, sidecars: list[str], initializing: bool, now: datetim
 
 def reason(pod: Obj) -> str:
     """The STATUS column (k8s.io/kubernetes/pkg/printers/internalversion printPod)."""
-    spec, status = pod.get("spec") or {}, pod.get("status") or {}
+    status = pod.get("status") or {}
     shown = status.get("reason") or status.get("phase") or ""
     scheduled = meta.get_condition(pod, "PodScheduled")
     if scheduled and scheduled.get("reason") == "SchedulingGated":
