@@ -57,11 +57,11 @@ def _files(path: Path, given: str, recursive: bool) -> list[Path]:
 
 
 def parse(source: str, text: str) -> Iterator[Any]:
-    """Raw documents of one file; which format it is shows in its first character."""
-    if text.lstrip()[:1] == "{":
-        yield from _parse_json(source, text)
-        return
+    """Raw documents of one file. Which format a document has shows in its first character."""
     for part in split_documents(text):
+        if part.lstrip()[:1] == "{":
+            yield from _parse_json(source, part)
+            continue
         try:
             document = load(part)
         except YAMLError as error:
@@ -71,7 +71,7 @@ def parse(source: str, text: str) -> Iterator[Any]:
 
 
 def _parse_json(source: str, text: str) -> Iterator[Any]:
-    decoder, position = json.JSONDecoder(), 0
+    decoder, text, position = json.JSONDecoder(), text.lstrip(), 0
     while position < len(text):
         try:
             document, end = decoder.raw_decode(text, position)

@@ -141,7 +141,7 @@ def test_init_containers_run_first_and_in_order(cluster: Cluster, namespace: str
 
 def test_configuration_reaches_the_container(cluster: Cluster, namespace: str) -> None:
     container = shell(
-        f"echo $GREETING $PASSWORD $ME $CPU $ALL_level $COMPOSED; cat /config/file /secret/password; {SLEEP}",
+        f"echo $GREETING $PASSWORD $ME $CPU $ALL_level $COMPOSED; cat /config/file /secret/password; echo; {SLEEP}",
         env=[
             {"name": "GREETING", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "greeting"}}},
             {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "s", "key": "password"}}},
@@ -165,7 +165,7 @@ def test_configuration_reaches_the_container(cluster: Cluster, namespace: str) -
     )  # fmt: skip
     cluster.wait_ready("app=p", 1, namespace)
     printed = cluster.kubectl("logs", "p", namespace=namespace).stdout
-    assert printed == "hello sesame p 250 high hello-p\nfrom a file\nsesame"
+    assert printed == "hello sesame p 250 high hello-p\nfrom a file\nsesame\n"
 
 
 def test_a_missing_config_map_holds_the_container_back_until_it_is_there(cluster: Cluster, namespace: str) -> None:
