@@ -16,6 +16,7 @@ import yaml
 from api import objects
 from api.errors import BadRequest, UnsupportedMedia
 from api.meta import Obj
+from api.protobuf import decode as protobuf
 from api.registry import Resource
 from apiserver.request import Request
 
@@ -47,7 +48,11 @@ def _yaml(body: bytes) -> Any:
 
 
 _VALIDATIONS = (objects.STRICT, objects.WARN, objects.IGNORE)
-_FORMATS: dict[str, Callable[[bytes], Any]] = {"application/json": _json, "application/yaml": _yaml}
+_FORMATS: dict[str, Callable[[bytes], Any]] = {
+    "application/json": _json,
+    "application/yaml": _yaml,
+    "application/vnd.kubernetes.protobuf": protobuf.decode,
+}
 
 
 def media_type(content_type: str) -> str:
