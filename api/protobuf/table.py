@@ -44,7 +44,8 @@ def messages() -> Mapping[str, Mapping[int, Entry]]:
 
 
 @lru_cache(maxsize=1)
-def _kinds() -> Mapping[tuple[str, str], str]:
+def kinds() -> Mapping[tuple[str, str], str]:
+    """Definition names by (apiVersion, kind)."""
     names: dict[tuple[str, str], str] = {}
     for name in messages():
         for row in schemas.definitions().get(name, {}).get("x-kubernetes-group-version-kind", ()):
@@ -55,4 +56,4 @@ def _kinds() -> Mapping[tuple[str, str], str]:
 
 def message_of(api_version: str, kind: str) -> str | None:
     """The definition name of a kind that we can read; DeleteOptions belong to every group."""
-    return _kinds().get((api_version, kind))
+    return kinds().get((api_version, kind))
