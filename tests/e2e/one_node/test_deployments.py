@@ -49,7 +49,7 @@ def test_the_main_job(cluster: Cluster, namespace: str, program: Path, tmp_path:
         f"Name:             {name}",
         "Controlled By:  ReplicaSet/web-",
         "Successfully assigned",
-        "Started container",
+        "Container started",
     ):
         assert line in described, described
     assert f"serving on port 8080 as {name}" in kubectl("logs", name)
