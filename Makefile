@@ -21,7 +21,7 @@ reset: install ## remove the cluster with its pods and data, nothing else; asks 
 	@$(SUDO) $(VENV)/bin/sampan reset
 
 test: install-dev ## run every test: unit, integration, end to end
-	@$(SUDO) env VENV=$(VENV) deploy/scripts/test.sh tests/unit tests/integration tests/e2e
+	@$(SUDO) deploy/scripts/with-docker.sh $(VENV)/bin/python -m pytest -p no:cacheprovider tests/unit tests/integration tests/e2e
 
 lint: install-dev ## check style, types and the import rules
 	$(VENV)/bin/ruff check .
@@ -34,7 +34,7 @@ format: install-dev ## put the code into the house style
 	$(VENV)/bin/ruff format .
 
 bench: install-dev ## measure, next to bare Docker and bare etcd
-	@$(SUDO) $(VENV)/bin/python -m tests.bench
+	@$(SUDO) deploy/scripts/with-docker.sh $(VENV)/bin/python -m tests.bench
 
 lock: ## choose the newest versions of all dependencies (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
 import sys
 import tempfile
 from pathlib import Path
+
+import uvloop
 
 from tests.bench import api, pods, scheduling
 from tests.bench.report import Report
@@ -31,9 +32,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="sampan-bench-") as scratch:
         directory = Path(scratch)
         if "api" in chosen:
-            asyncio.run(api.measure(report, directory / "api"))
+            uvloop.run(api.measure(report, directory / "api"))
         if "scheduling" in chosen:
-            asyncio.run(scheduling.measure(report, directory / "scheduling"))
+            uvloop.run(scheduling.measure(report, directory / "scheduling"))
         if "pods" in chosen:
             pods.measure(report, directory / "pods")
     print(f"\n{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}\n")

@@ -22,6 +22,7 @@ from tests.harness.eventually import eventually_sync
 _SINGLE = 10
 _MANY = 30
 _IDLE_SECONDS = 60
+_NETWORK = "bench"
 
 
 @contextmanager
@@ -45,8 +46,12 @@ def measure(report: Report, directory: Path) -> None:
         )
         client = kubernetes.config.new_client_from_config(str(cluster.kubeconfig))
         core = kubernetes.client.CoreV1Api(client)
-        _one(report, cluster, core)
-        _many(report, cluster, core)
+        cluster.docker("network", "create", _NETWORK)
+        try:
+            _one(report, cluster, core)
+            _many(report, cluster, core)
+        finally:
+            cluster.docker("network", "rm", _NETWORK)
         _idle(report, cluster)
 
 
@@ -56,8 +61,8 @@ def _body(name: str) -> dict[str, object]:
 
 
 def _bare_run(cluster: Cluster, name: str) -> None:
-    """What a pod is to Docker: a sandbox, and a container that joins its network."""
-    cluster.docker("run", "-d", "--name", f"{name}-sandbox", HELLO, "sleep", "3600")
+    """What a pod is to Docker: a sandbox on a bridge network, and a container that joins it there."""
+    cluster.docker("run", "-d", "--network", _NETWORK, "--name", f"{name}-sandbox", HELLO, "sleep", "3600")
     cluster.docker(
         "run", "-d", "--name", f"{name}-main", "--network", f"container:{name}-sandbox", HELLO, "sleep", "3600"
     )

@@ -39,7 +39,8 @@ def _pod(number: int, spec: dict[str, Any]) -> bytes:
     return json.dumps(
         {
             "metadata": {"name": f"pod-{number}", "labels": {"app": "bench"}},
-            "spec": {"containers": [container], **spec},
+            # A new node is tainted until its kubelet says that it is ready; these have none.
+            "spec": {"containers": [container], "tolerations": [{"operator": "Exists"}], **spec},
         }
     ).encode()
 
@@ -96,7 +97,8 @@ async def _run(directory: Path, nodes: int, spec: dict[str, Any]) -> float:
         )
         connection = await load.Connection.open(server.port, context)
         counting = asyncio.create_task(_bound(connection, host))
-        await asyncio.to_thread(scheduler.start)
+        scheduler.start(wait=False)
+        await asyncio.to_thread(scheduler.wait_ready)
         return await counting
     finally:
         scheduler.stop()

@@ -1,14 +1,13 @@
 #!/bin/sh
-# Runs the whole suite. Starts a Docker Engine for it when none answers, and takes that away again.
+# Runs a command that needs Docker. Starts a Docker Engine for it when none answers, and takes that away again.
 set -eu
 cd "$(dirname "$0")/../.."
-python=${VENV:-.venv}/bin/python
 socket=/var/run/docker.sock
 
 answers() { curl -fs --max-time 5 --unix-socket $socket http://docker/_ping > /dev/null 2>&1; }
 
 if ! answers; then
-    work=$(mktemp -d /tmp/sampan-test-docker.XXXXXX)
+    work=$(mktemp -d /tmp/sampan-docker.XXXXXX)
     PATH=$PATH:/usr/sbin:/sbin
     # Without bridge and rules of its own it leaves no trace on the machine's network.
     dockerd --data-root "$work/data" --exec-root "$work/exec" --pidfile "$work/pid" --host "unix://$socket" \
@@ -26,7 +25,7 @@ if ! answers; then
     until answers; do
         tries=$((tries + 1))
         if [ $tries -gt 300 ] || ! kill -0 "$docker"; then
-            echo "test: Docker does not start; its log ends:" >&2
+            echo "Docker does not start; its log ends:" >&2
             tail -n 5 "$work/log" >&2
             exit 1
         fi
@@ -34,4 +33,4 @@ if ! answers; then
     done
 fi
 
-"$python" -m pytest -p no:cacheprovider "$@"
+"$@"
