@@ -60,15 +60,18 @@ class Nodes:
         resources = {"cpu": cpu, "memory": "8Gi", "pods": "110"}
         status = {"capacity": resources, "allocatable": resources}
         await self._ours.patch(NODES, full, {"status": status}, subresource="status")
-        await self._ours.patch(NODES, full, {"spec": {"taints": None}})  # admission says "not ready" at first
+        # In place of admission's "not ready": what other tests left unscheduled has no business here.
+        taint = {"key": "test", "value": self._namespace, "effect": "NoSchedule"}
+        await self._ours.patch(NODES, full, {"spec": {"taints": [taint]}})
         return full
 
     async def pod(self, name: str, cpu: str = "100m", **spec: Any) -> Obj:
         container = {"name": "c", "image": "example:1", "resources": {"requests": {"cpu": cpu}}}
         metadata = {"name": name, "namespace": self._namespace}
+        own = {"nodeSelector": {"test": self._namespace}, "tolerations": [{"key": "test", "value": self._namespace}]}
         return await self._ours.create(PODS, {
             "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
-            "spec": {"containers": [container], "nodeSelector": {"test": self._namespace}, **spec},
+            "spec": {"containers": [container], **own, **spec},
         })  # fmt: skip
 
     async def placed(self, count: int, within: float = 10.0) -> Counter[str]:
@@ -103,7 +106,8 @@ async def test_equal_pods_spread_evenly_and_that_is_told(
     await ours.delete_collection(PODS, namespace, grace_period=0)
     for number in range(6):
         await nodes.pod(f"p{number}")
-    assert sorted((await nodes.placed(6)).values()) == [2, 2, 2]
+    placed = await nodes.placed(6)
+    assert sorted(placed.values()) == [2, 2, 2], placed
     pod = await ours.get(PODS, "p0", namespace)
     scheduled = get_condition(pod, "PodScheduled")
     assert scheduled is not None
