@@ -35,7 +35,7 @@ from apiserver.door import Door
 from apiserver.kubelet import KubeletClient
 from apiserver.metrics import Metrics
 from apiserver.options import Options
-from apiserver.routes import discovery, health, metrics, openapi, resources, version
+from apiserver.routes import discovery, health, metrics, openapi, openapi_v2, resources, version
 from apiserver.storage.store import Store
 
 
@@ -102,7 +102,7 @@ def build(context: Context) -> Door:
     app = FastAPI(title="Sampan", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None,
                   redirect_slashes=False)  # fmt: skip
     app.state.context = context
-    for routes in (health, version, metrics, discovery, openapi):
+    for routes in (health, version, metrics, discovery, openapi, openapi_v2):
         app.include_router(routes.router)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(HTTPException, _http_error)

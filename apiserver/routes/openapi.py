@@ -76,14 +76,19 @@ def _document(rows: list[Resource]) -> Obj:
     paths: Obj = {}
     for row in rows:
         paths |= _paths(row)
-    names = [name for name in (*_ALWAYS, *(schemas.definition_name(r) for r in rows)) if name in schemas.definitions()]
-    names += [f"{name}List" for name in names if f"{name}List" in schemas.definitions()]
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": schemas.LEVEL},
         "paths": paths,
-        "components": {"schemas": _closure(names)},
+        "components": {"schemas": definitions_of(rows)},
     }
+
+
+def definitions_of(rows: list[Resource]) -> Obj:
+    """The schemas of the rows' kinds, of their lists, and of all they refer to."""
+    names = [name for name in (*_ALWAYS, *(schemas.definition_name(r) for r in rows)) if name in schemas.definitions()]
+    names += [f"{name}List" for name in names if f"{name}List" in schemas.definitions()]
+    return _closure(names)
 
 
 def _closure(names: list[str]) -> Obj:

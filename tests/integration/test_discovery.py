@@ -76,3 +76,22 @@ async def test_openapi_has_what_apply_needs(ours: ApiClient) -> None:
     assert "fieldValidation" in {p["name"] for p in patch["parameters"]}
     schema = document["components"]["schemas"]["io.k8s.api.apps.v1.Deployment"]
     assert {"group": "apps", "version": "v1", "kind": "Deployment"} in schema["x-kubernetes-group-version-kind"]
+
+
+def test_a_list_object_is_applied_item_by_item(kubectl: Kubectl) -> None:
+    """`kind: List` is checked against /openapi/v2 by upstream's kubectl before its items are sent."""
+    items = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}, "data": {"a": "b"}},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "two"}, "stringData": {"a": "b"}},
+    ]
+    whole = {"apiVersion": "v1", "kind": "List", "items": items}
+    assert kubectl.run("apply", "-f", "-", stdin=whole).ok().lines == ["configmap/one created", "secret/two created"]
+    items[0]["dataa"] = {}
+    assert 'unknown field "dataa"' in kubectl.run("apply", "-f", "-", stdin=whole).failed().stderr
+
+
+def test_swagger_has_every_kind(kubectl: Kubectl) -> None:
+    document = kubectl.run("get", "--raw", "/openapi/v2").ok().json
+    assert document["swagger"] == "2.0"
+    pod = document["definitions"]["io.k8s.api.core.v1.Pod"]
+    assert pod["properties"]["spec"]["allOf"] == [{"$ref": "#/definitions/io.k8s.api.core.v1.PodSpec"}]
