@@ -1,7 +1,7 @@
 """The Docker daemon of one machine, and the end of everything that runs on it.
 
 `dockerd` runs in the machine's network namespace and the host's other namespaces, with everything of its own:
-data root, exec root, socket, pid file, configuration, cgroup parent, and a containerd which it starts itself.
+data root, exec root, socket, pid file, configuration, cgroup parent, and a containerd (run-dockerd.sh sees to that).
 
 It runs with `iptables: false` and `bridge: none`: a machine's namespace is wholly ours, so `proxy` writes
 every rule in it; two writers would only race for the first place in FORWARD. Start-up is faster, too.
