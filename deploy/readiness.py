@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import http.client
+import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from deploy import host
 from deploy.api_calls import ApiServer, Obj, condition
 from deploy.docker_api import Engine
 from deploy.errors import Failure
 from deploy.layout import Layout
 from deploy.supervision import Supervision
+from deploy.systemd import unit_name
 
 API_DEADLINE = 60.0
 NODE_DEADLINE = 90.0
@@ -141,13 +144,21 @@ def answer(url: str, seconds: float) -> str:
 
 def log_tail(layout: Layout, name: str) -> str:
     """The last words of a daemon, for the end of a sentence."""
+    lines = [line for line in _log_end(layout, name).decode(errors="replace").splitlines() if line.strip()]
+    return f"\n  its log ends: {lines[-1][:300]}" if lines else ""
+
+
+def _log_end(layout: Layout, name: str) -> bytes:
+    if host.has_systemd():
+        # Not --unit: that would show what systemd says about the daemon, which is always the last word.
+        argv = ["journalctl", "--quiet", "--output=cat", "--lines=5", f"_SYSTEMD_UNIT={unit_name(name)}"]
+        return subprocess.run(argv, capture_output=True, check=False).stdout
     file = layout.logs / f"{name}.log"
     if not file.exists():
-        return ""
+        return b""
     with file.open("rb") as log:
         log.seek(max(0, file.stat().st_size - 4096))
-        lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
-    return f"\n  its log ends: {lines[-1][:300]}" if lines else ""
+        return log.read()
 
 
 def until(true: Callable[[], bool], seconds: float) -> bool:

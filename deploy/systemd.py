@@ -23,7 +23,7 @@ PREFIX = "sampan-"
 
 def unit(row: dict[str, Any], layout: Layout) -> str:
     """The unit file of one daemon."""
-    environment = "\n".join(f"Environment={quote(f'{name}={value}')}" for name, value in row["env"].items())
+    environment = "\n".join(f"Environment={setting(f'{name}={value}')}" for name, value in row["env"].items())
     lasting = "nsenter" not in row["argv"]
     install = "\n[Install]\nWantedBy=multi-user.target\n" if lasting else ""
     # Containers must outlive their dockerd and every daemon's helpers their parent's restart.
@@ -49,8 +49,13 @@ LimitNOFILE=1048576
 
 
 def quote(word: str) -> str:
-    """A word as systemd.syntax(7) and systemd.service(5) read it back."""
-    return json.dumps(word.replace("%", "%%").replace("$", "$$"), ensure_ascii=False)
+    """A word of a command as systemd.syntax(7) and systemd.service(5) read it back."""
+    return setting(word.replace("$", "$$"))
+
+
+def setting(word: str) -> str:
+    """The same outside of commands, where a dollar sign means nothing."""
+    return json.dumps(word.replace("%", "%%"), ensure_ascii=False)
 
 
 def unit_name(name: str) -> str:
@@ -74,7 +79,7 @@ class Systemd:
         if changed:
             _systemctl("daemon-reload")
             _systemctl("restart", "--no-block", *changed)
-        lasting = [name for name, text in wanted.items() if "[Install]" in text]
+        lasting = [name for name, text in wanted.items() if "[Install]" in text and not _enabled(name)]
         if lasting:
             _systemctl("enable", "--quiet", *lasting)
         _systemctl("start", *wanted)
@@ -104,6 +109,11 @@ class Systemd:
             (UNITS / name).unlink(missing_ok=True)
         _systemctl("daemon-reload")
         _systemctl("reset-failed", *names, check=False)
+
+
+def _enabled(name: str) -> bool:
+    """Told by the link, since `systemctl enable` makes systemd read every unit again even if it changes nothing."""
+    return (UNITS / "multi-user.target.wants" / name).is_symlink()
 
 
 def _systemctl(*arguments: str, check: bool = True) -> str:

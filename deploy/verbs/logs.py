@@ -15,7 +15,9 @@ def logs(layout: Layout, name: str, *, follow: bool, lines: int) -> None:
     host.require_root("logs")
     cluster.require(layout)
     names = {row["name"] for row in supervision.rows_on_disk(layout)}
-    if name not in names | {"supervisor"}:
+    if not host.has_systemd():
+        names.add("supervisor")
+    if name not in names:
         raise Failure(f"there is no component {name!r}", f"choose from {', '.join(sorted(names))}")
     if host.has_systemd():
         argv = ["journalctl", "--output=cat", "--no-pager", f"--lines={lines}", "--unit", unit_name(name)]

@@ -221,7 +221,12 @@ def test_logs_of_the_container_before(cluster: Cluster, namespace: str) -> None:
     once = "if [ -f /v/x ]; then echo second; " + SLEEP + "; else touch /v/x; echo first; exit 1; fi"
     container = shell(once, volumeMounts=[{"name": "v", "mountPath": "/v"}])
     cluster.apply(documents(pod("p", container, volumes=[{"name": "v", "emptyDir": {}}])), namespace)
-    cluster.wait_ready("app=p", 1, namespace)
+
+    def second_runs() -> bool:
+        status = statuses(cluster.get("pod", "p", namespace=namespace)).get("main", {})
+        return status.get("restartCount") == 1 and "running" in status["state"]
+
+    eventually_sync(second_runs, "the container runs for the second time", within=30)
     assert cluster.kubectl("logs", "p", namespace=namespace).stdout == "second\n"
     assert cluster.kubectl("logs", "-p", "p", namespace=namespace).stdout == "first\n"
 

@@ -19,7 +19,7 @@ from deploy.machine import Machine
 from deploy.machine_docker import Docker
 from deploy.nodes import Node, Places
 from deploy.supervision import row
-from deploy.systemd import quote, unit
+from deploy.systemd import quote, setting, unit
 
 LAYOUT = Layout(Path("/data"))
 HOST = Places("192.0.2.7", (Node("laptop", "192.0.2.7", Path("/data/nodes/laptop")),))
@@ -102,6 +102,10 @@ def test_a_unit_in_a_namespace_does_not_start_at_boot_and_keeps_its_containers()
 )
 def test_words_survive_systemd(word: str, quoted: str) -> None:
     assert quote(word) == quoted
+
+
+def test_a_dollar_in_the_environment_is_left_alone() -> None:
+    assert setting("HTTP_PROXY=http://me:50%$x@proxy") == '"HTTP_PROXY=http://me:50%%$x@proxy"'
 
 
 def test_up_keeps_the_number_of_nodes_unless_told() -> None:
