@@ -1,157 +1,32 @@
-"""The built-in rows of the registry. Row order is the order in which discovery lists them.
+"""Every built-in row, by name, and the registry of them. Row order is the order in which discovery lists them.
 
-Kinds with behaviour name their hooks from `api/kinds/`.
+The rows themselves stand in `api/groups/`, one file per API group.
 """
 
 from __future__ import annotations
 
-from api.kinds import config, deployment, endpoints, event, namespace, node, pod, replica_set, service, simple
-from api.registry import Registry, Resource
+from api.groups import apps, coordination, core, discovery
+from api.groups.apps import DEPLOYMENTS, REPLICA_SETS
+from api.groups.coordination import LEASES
+from api.groups.core import CONFIG_MAPS, ENDPOINTS, EVENTS, NAMESPACES, NODES, PODS, SECRETS, SERVICE_ACCOUNTS, SERVICES
+from api.groups.discovery import ENDPOINT_SLICES
+from api.registry import Registry
 
-NAMESPACES = Resource(
-    "",
-    "v1",
-    "Namespace",
-    "namespaces",
-    "namespace",
-    False,
-    ("ns",),
-    subresources=("finalize", "status"),
-    fields={"status.phase": ""},
-    verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
-    hooks=namespace.HOOKS,
-)
-NODES = Resource(
-    "",
-    "v1",
-    "Node",
-    "nodes",
-    "node",
-    False,
-    ("no",),
-    subresources=("proxy", "status"),
-    fields={"spec.unschedulable": "false"},
-    keeps_status_on_create=True,
-    hooks=node.HOOKS,
-)
-PODS = Resource(
-    "",
-    "v1",
-    "Pod",
-    "pods",
-    "pod",
-    True,
-    ("po",),
-    ("all",),
-    subresources=("attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status"),
-    fields={
-        "spec.nodeName": "",
-        "spec.restartPolicy": "",
-        "spec.schedulerName": "",
-        "spec.serviceAccountName": "",
-        "spec.hostNetwork": "false",
-        "status.phase": "",
-        "status.podIP": "",
-        "status.podIPs": "",
-        "status.nominatedNodeName": "",
-    },
-    graceful=True,
-    has_generation=True,
-    hooks=pod.HOOKS,
-)
-SERVICES = Resource(
-    "",
-    "v1",
-    "Service",
-    "services",
-    "service",
-    True,
-    ("svc",),
-    ("all",),
-    subresources=("proxy", "status"),
-    fields={"spec.clusterIP": "", "spec.type": ""},
-    hooks=service.HOOKS,
-)
-ENDPOINTS = Resource("", "v1", "Endpoints", "endpoints", "endpoints", True, ("ep",), hooks=endpoints.ENDPOINTS)
-CONFIG_MAPS = Resource("", "v1", "ConfigMap", "configmaps", "configmap", True, ("cm",), hooks=config.CONFIG_MAP)
-SECRETS = Resource("", "v1", "Secret", "secrets", "secret", True, fields={"type": ""}, hooks=config.SECRET)
-SERVICE_ACCOUNTS = Resource(
-    "",
-    "v1",
-    "ServiceAccount",
-    "serviceaccounts",
-    "serviceaccount",
-    True,
-    ("sa",),
-    subresources=("token",),
-    hooks=simple.SERVICE_ACCOUNT,
-)
-EVENTS = Resource(
-    "",
-    "v1",
-    "Event",
-    "events",
-    "event",
-    True,
-    ("ev",),
-    fields={
-        "involvedObject.kind": "",
-        "involvedObject.namespace": "",
-        "involvedObject.name": "",
-        "involvedObject.uid": "",
-        "involvedObject.apiVersion": "",
-        "involvedObject.resourceVersion": "",
-        "involvedObject.fieldPath": "",
-        "reason": "",
-        "reportingComponent": "",
-        "source": "",
-        "type": "",
-    },
-    ttl=3600,
-    hooks=event.HOOKS,
-)
-DEPLOYMENTS = Resource(
-    "apps",
-    "v1",
-    "Deployment",
-    "deployments",
-    "deployment",
-    True,
-    ("deploy",),
-    ("all",),
-    subresources=("scale", "status"),
-    has_generation=True,
-    hooks=deployment.HOOKS,
-)
-REPLICA_SETS = Resource(
-    "apps",
-    "v1",
-    "ReplicaSet",
-    "replicasets",
-    "replicaset",
-    True,
-    ("rs",),
-    ("all",),
-    subresources=("scale", "status"),
-    fields={"status.replicas": "0"},
-    has_generation=True,
-    hooks=replica_set.HOOKS,
-)
-ENDPOINT_SLICES = Resource(
-    "discovery.k8s.io",
-    "v1",
-    "EndpointSlice",
-    "endpointslices",
-    "endpointslice",
-    True,
-    has_generation=True,
-    hooks=endpoints.ENDPOINT_SLICE,
-)
-LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases", "lease", True, hooks=simple.LEASE)
+__all__ = [
+    "BUILTIN",
+    "CONFIG_MAPS",
+    "DEPLOYMENTS",
+    "ENDPOINTS",
+    "ENDPOINT_SLICES",
+    "EVENTS",
+    "LEASES",
+    "NAMESPACES",
+    "NODES",
+    "PODS",
+    "REPLICA_SETS",
+    "SECRETS",
+    "SERVICES",
+    "SERVICE_ACCOUNTS",
+]
 
-BUILTIN = Registry(
-    [
-        NAMESPACES, NODES, PODS, SERVICES, ENDPOINTS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, EVENTS,
-        DEPLOYMENTS, REPLICA_SETS, ENDPOINT_SLICES, LEASES,
-    ]
-)  # fmt: skip
+BUILTIN = Registry([*core.ROWS, *apps.ROWS, *discovery.ROWS, *coordination.ROWS])

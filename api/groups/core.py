@@ -1,0 +1,121 @@
+"""The rows of The core group, v1."""
+
+from __future__ import annotations
+
+from api.kinds import config, endpoints, event, namespace, node, pod, service, simple
+from api.registry import Resource
+
+NAMESPACES = Resource(
+    "",
+    "v1",
+    "Namespace",
+    "namespaces",
+    "namespace",
+    False,
+    ("ns",),
+    subresources=("finalize", "status"),
+    fields={"status.phase": ""},
+    verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+    hooks=namespace.HOOKS,
+)
+NODES = Resource(
+    "",
+    "v1",
+    "Node",
+    "nodes",
+    "node",
+    False,
+    ("no",),
+    subresources=("proxy", "status"),
+    fields={"spec.unschedulable": "false"},
+    keeps_status_on_create=True,
+    hooks=node.HOOKS,
+)
+PODS = Resource(
+    "",
+    "v1",
+    "Pod",
+    "pods",
+    "pod",
+    True,
+    ("po",),
+    ("all",),
+    subresources=("attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status"),
+    fields={
+        "spec.nodeName": "",
+        "spec.restartPolicy": "",
+        "spec.schedulerName": "",
+        "spec.serviceAccountName": "",
+        "spec.hostNetwork": "false",
+        "status.phase": "",
+        "status.podIP": "",
+        "status.podIPs": "",
+        "status.nominatedNodeName": "",
+    },
+    graceful=True,
+    has_generation=True,
+    hooks=pod.HOOKS,
+)
+SERVICES = Resource(
+    "",
+    "v1",
+    "Service",
+    "services",
+    "service",
+    True,
+    ("svc",),
+    ("all",),
+    subresources=("proxy", "status"),
+    fields={"spec.clusterIP": "", "spec.type": ""},
+    hooks=service.HOOKS,
+)
+ENDPOINTS = Resource("", "v1", "Endpoints", "endpoints", "endpoints", True, ("ep",), hooks=endpoints.ENDPOINTS)
+CONFIG_MAPS = Resource("", "v1", "ConfigMap", "configmaps", "configmap", True, ("cm",), hooks=config.CONFIG_MAP)
+SECRETS = Resource("", "v1", "Secret", "secrets", "secret", True, fields={"type": ""}, hooks=config.SECRET)
+SERVICE_ACCOUNTS = Resource(
+    "",
+    "v1",
+    "ServiceAccount",
+    "serviceaccounts",
+    "serviceaccount",
+    True,
+    ("sa",),
+    subresources=("token",),
+    hooks=simple.SERVICE_ACCOUNT,
+)
+EVENTS = Resource(
+    "",
+    "v1",
+    "Event",
+    "events",
+    "event",
+    True,
+    ("ev",),
+    fields={
+        "involvedObject.kind": "",
+        "involvedObject.namespace": "",
+        "involvedObject.name": "",
+        "involvedObject.uid": "",
+        "involvedObject.apiVersion": "",
+        "involvedObject.resourceVersion": "",
+        "involvedObject.fieldPath": "",
+        "reason": "",
+        "reportingComponent": "",
+        "source": "",
+        "type": "",
+    },
+    ttl=3600,
+    hooks=event.HOOKS,
+)
+
+ROWS = (
+    NAMESPACES,
+    NODES,
+    PODS,
+    SERVICES,
+    ENDPOINTS,
+    CONFIG_MAPS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    EVENTS,
+)
