@@ -90,8 +90,10 @@ def _fields(message: str, definition: str) -> Mapping[int, _Field]:
             inner = f"{message.rpartition('.')[0]}.{entry.name}"
             fields[number] = _Field(entry.name, "inlined", partial(_message, inner, definition), True)
         else:
-            shape, read = _typed(schema["properties"][entry.name])
-            fields[number] = _Field(entry.name, shape, read, entry.pointer or entry.name in required)
+            typed = schema["properties"][entry.name]
+            shape, read = _typed(typed)
+            keeps_zero = entry.pointer or entry.name in required or "$ref" in typed  # Go never leaves out a struct
+            fields[number] = _Field(entry.name, shape, read, keeps_zero)
     return fields
 
 
@@ -108,10 +110,38 @@ def _typed(schema: schemas.Schema) -> tuple[str, Read]:
 def _value(schema: schemas.Schema) -> Read:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        return leaves.BY_NAME.get(name.rpartition(".")[2]) or partial(_message, name, name)
+        short = name.rpartition(".")[2]
+        if union := _UNIONS.get(short):
+            return partial(_either, name.removesuffix(union.suffix), union)
+        return leaves.BY_NAME.get(short) or partial(_message, name, name)
     if "items" in schema:  # the values of a map: a message that holds the list
         return partial(_wrapped, _value(schema["items"]))
     return leaves.of_type(schema)
+
+
+@dataclass(frozen=True, slots=True)
+class _Union:
+    """A schema, or something else in its place: which numbers they have on the wire."""
+
+    suffix: str  # what the union's name has more than its schema's
+    schema: int
+    other: int
+    read: Callable[[str, list[Value]], Any]
+
+
+_UNIONS = {
+    "JSONSchemaPropsOrArray": _Union("OrArray", 1, 2, lambda name, found: [_message(name, name, v) for v in found]),
+    "JSONSchemaPropsOrBool": _Union("OrBool", 2, 1, lambda _, found: any(map(leaves.boolean, found))),
+    "JSONSchemaPropsOrStringArray": _Union("OrStringArray", 1, 2, lambda _, found: list(map(leaves.text, found))),
+}
+
+
+def _either(name: str, union: _Union, value: Value) -> Any:
+    parts = list(wire.fields(leaves.octets(value)))
+    for number, part in parts:
+        if number == union.schema:
+            return _message(name, name, part)
+    return union.read(name, [part for number, part in parts if number == union.other])
 
 
 def _message(message: str, definition: str, value: Value) -> Obj:

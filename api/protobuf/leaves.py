@@ -6,6 +6,7 @@ Every reader takes a value off the wire and raises Malformed (or another ValueEr
 from __future__ import annotations
 
 import base64
+import struct
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,9 +28,19 @@ def octets(value: Value) -> bytes:
 
 
 def integer(value: Value) -> int:
+    return wire.signed(_unsigned(value))
+
+
+def number(value: Value) -> int | float:
+    """A double: 64 fixed bits. Whole ones are JSON's integers."""
+    found: float = struct.unpack("<d", _unsigned(value).to_bytes(8, "little"))[0]
+    return int(found) if found.is_integer() else found
+
+
+def _unsigned(value: Value) -> int:
     if isinstance(value, bytes):
         raise Malformed("wrong wire type: bytes instead of a number")
-    return wire.signed(value)
+    return value
 
 
 def boolean(value: Value) -> bool:
@@ -49,6 +60,8 @@ def of_type(schema: Schema) -> Callable[[Value], Any]:
     types = schema.get("type", ())
     if "integer" in types:
         return integer
+    if "number" in types:
+        return number
     if "boolean" in types:
         return boolean
     return encoded if schema.get("format") == "byte" else text
@@ -99,4 +112,5 @@ BY_NAME: Mapping[str, Callable[[Value], Any]] = {
     "MicroTime": _micro_time,
     "RawExtension": _json,
     "FieldsV1": _json,
+    "JSON": _json,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from api.protobuf import wire
 from api.protobuf.decode import MAGIC
 
@@ -27,6 +29,10 @@ def _field(number: int, value: int | str | bytes) -> bytes:
         return varint(number << 3 | wire.VARINT) + varint(value)
     data = value.encode() if isinstance(value, str) else value
     return varint(number << 3 | wire.BYTES) + varint(len(data)) + data
+
+
+def double(number: int, value: float) -> bytes:
+    return varint(number << 3 | wire.FIXED64) + struct.pack("<d", value)
 
 
 def body(api_version: str, kind: str, raw: bytes, *more: Part) -> bytes:

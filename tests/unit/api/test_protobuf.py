@@ -15,7 +15,7 @@ from api.builtin import BUILTIN
 from api.errors import BadRequest
 from api.protobuf import table, wire
 from api.protobuf.decode import MAGIC, decode
-from tests.harness.protobuf import Part, body, message, varint
+from tests.harness.protobuf import Part, body, double, message, varint
 
 # What `kubectl COMMAND` (upstream, 1.36) POSTed, and what it prints with `--dry-run=client -o json`. The pod of
 # `debug p` is one that an apiserver had answered with, copied.
@@ -35,6 +35,41 @@ def decoded(api_version: str, kind: str, *fields: Part) -> dict[str, Any]:
 @pytest.mark.parametrize("case", RECORDED, ids=lambda case: case["command"].replace(" ", "-")[:40])
 def test_a_recorded_body_is_what_kubectl_prints_as_json(case: dict[str, Any]) -> None:
     assert decode(base64.b64decode(case["body"])) == case["object"]
+
+
+# ---- custom resource definitions
+
+
+def test_a_schema_has_doubles_json_and_schemas_that_may_be_something_else() -> None:
+    """apiextensions/v1 generated.proto: a JSON schema's items, additionalProperties and dependencies."""
+    text = message((5, "string"))
+    schema = message(
+        (5, "object"),
+        (29, message((1, "a"), (2, message((5, "array"), (24, message((1, text))))))),
+        (29, message((1, "b"), (2, message((5, "object"), (30, message((1, 1), (2, text))))))),
+        (29, message((1, "c"), (2, message((5, "object"), (30, message((1, 0))))))),
+        (
+            29,
+            message(
+                (1, "d"),
+                (2, message((24, message((2, text), (2, text))), (32, message((1, "x"), (2, message((2, "y"))))))),
+            ),
+        ),
+        (29, message((1, "e"), (2, message((8, message((1, b"1.5"))), (20, message((1, b'"q"'))), (37, 1), (38, 1))))),
+        (29, message((1, "f"), (2, double(9, 1.5) + double(11, 0.0)))),
+    )
+    version = message((1, "v1"), (2, 1), (3, 0), (4, message((1, schema))), (5, message((1, b""))))
+    crd = decoded("apiextensions.k8s.io/v1", "CustomResourceDefinition", (2, message((1, "g.io"), (7, version))))
+    read = crd["spec"]["versions"][0]
+    assert (read["served"], read["storage"], read["subresources"]) == (True, False, {"status": {}})
+    assert read["schema"]["openAPIV3Schema"]["properties"] == {
+        "a": {"type": "array", "items": {"type": "string"}},
+        "b": {"type": "object", "additionalProperties": {"type": "string"}},
+        "c": {"type": "object", "additionalProperties": False},
+        "d": {"items": [{"type": "string"}] * 2, "dependencies": {"x": ["y"]}},
+        "e": {"default": 1.5, "enum": ["q"], "nullable": True, "x-kubernetes-preserve-unknown-fields": True},
+        "f": {"maximum": 1.5, "minimum": 0},
+    }
 
 
 # ---- values
