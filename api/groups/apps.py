@@ -32,8 +32,36 @@ REPLICA_SETS = Resource(
     has_generation=True,
     hooks=replica_set.HOOKS,
 )
+DAEMON_SETS = Resource(
+    "apps",
+    "v1",
+    "DaemonSet",
+    "daemonsets",
+    "daemonset",
+    True,
+    ("ds",),
+    ("all",),
+    subresources=("status",),
+    has_generation=True,
+)
+STATEFUL_SETS = Resource(
+    "apps",
+    "v1",
+    "StatefulSet",
+    "statefulsets",
+    "statefulset",
+    True,
+    ("sts",),
+    ("all",),
+    subresources=("scale", "status"),
+    has_generation=True,
+)
+CONTROLLER_REVISIONS = Resource("apps", "v1", "ControllerRevision", "controllerrevisions", "controllerrevision", True)
 
 ROWS = (
+    CONTROLLER_REVISIONS,
+    DAEMON_SETS,
     DEPLOYMENTS,
     REPLICA_SETS,
+    STATEFUL_SETS,
 )

@@ -1,4 +1,4 @@
-"""The rows of The core group, v1."""
+"""The rows of the core group, v1."""
 
 from __future__ import annotations
 
@@ -40,7 +40,18 @@ PODS = Resource(
     True,
     ("po",),
     ("all",),
-    subresources=("attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status"),
+    subresources=(
+        "attach",
+        "binding",
+        "ephemeralcontainers",
+        "eviction",
+        "exec",
+        "log",
+        "portforward",
+        "proxy",
+        "resize",
+        "status",
+    ),
     fields={
         "spec.nodeName": "",
         "spec.restartPolicy": "",
@@ -108,7 +119,50 @@ EVENTS = Resource(
     hooks=event.HOOKS,
 )
 
+PERSISTENT_VOLUMES = Resource(
+    "",
+    "v1",
+    "PersistentVolume",
+    "persistentvolumes",
+    "persistentvolume",
+    False,
+    ("pv",),
+    subresources=("status",),
+)
+PERSISTENT_VOLUME_CLAIMS = Resource(
+    "",
+    "v1",
+    "PersistentVolumeClaim",
+    "persistentvolumeclaims",
+    "persistentvolumeclaim",
+    True,
+    ("pvc",),
+    subresources=("status",),
+)
+REPLICATION_CONTROLLERS = Resource(
+    "",
+    "v1",
+    "ReplicationController",
+    "replicationcontrollers",
+    "replicationcontroller",
+    True,
+    ("rc",),
+    ("all",),
+    subresources=("scale", "status"),
+    fields={"status.replicas": "0"},
+    has_generation=True,
+)
+POD_TEMPLATES = Resource("", "v1", "PodTemplate", "podtemplates", "podtemplate", True, has_generation=True)
+LIMIT_RANGES = Resource("", "v1", "LimitRange", "limitranges", "limitrange", True, ("limits",))
+RESOURCE_QUOTAS = Resource(
+    "", "v1", "ResourceQuota", "resourcequotas", "resourcequota", True, ("quota",), subresources=("status",)
+)
+COMPONENT_STATUSES = Resource(
+    "", "v1", "ComponentStatus", "componentstatuses", "componentstatus", False, ("cs",), verbs=("get", "list")
+)
+
 ROWS = (
+    COMPONENT_STATUSES,
     NAMESPACES,
     NODES,
     PODS,
@@ -118,4 +172,10 @@ ROWS = (
     SECRETS,
     SERVICE_ACCOUNTS,
     EVENTS,
+    LIMIT_RANGES,
+    PERSISTENT_VOLUMES,
+    PERSISTENT_VOLUME_CLAIMS,
+    POD_TEMPLATES,
+    REPLICATION_CONTROLLERS,
+    RESOURCE_QUOTAS,
 )
