@@ -18,6 +18,7 @@ from api.validation import dns_subdomain
 Default = Callable[[Obj], None]
 Prepare = Callable[[Obj, Obj | None], None]
 Validate = Callable[[Obj, Obj | None], list[FieldError]]
+Convert = Callable[[Obj], Obj]
 Cells = Callable[[Obj, datetime], list[Any]]
 Claims = Callable[[Obj], set[str]]
 NameRule = Callable[[str, str], list[FieldError]]
@@ -31,6 +32,10 @@ def _keep(_: Obj, __: Obj | None) -> None: ...
 
 def _valid(_: Obj, __: Obj | None) -> list[FieldError]:
     return []
+
+
+def _same(obj: Obj) -> Obj:
+    return obj
 
 
 def _no_claims(_: Obj) -> set[str]:
@@ -61,6 +66,8 @@ class Hooks:
     columns, cells   the Table form; cells(obj, now) gives one value per column. Without them: Name and Age
     name_rule what a name of this kind may be
     claims    names this object holds exclusively (`clusterip/10.96.0.10`); stored with it in one etcd Txn
+    to_stored, from_stored   for a row with `stored_as`: the object in the version it is stored in, and back. They
+              may edit what they are given; the storage sets apiVersion and kind
     """
 
     default: Default = _nothing
@@ -72,6 +79,8 @@ class Hooks:
     cells: Cells | None = None
     claims: Claims = _no_claims
     name_rule: NameRule = dns_subdomain
+    to_stored: Convert = _same
+    from_stored: Convert = _same
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,8 @@ class Resource:
     ttl: int = 0
     """Seconds from its last write until an object goes by itself; 0 = it stays."""
     hooks: Hooks = field(default_factory=Hooks)
+    stored_as: Resource | None = None
+    """The row in whose version the objects lie in storage; None = this one."""
 
     @property
     def api_version(self) -> str:
