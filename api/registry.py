@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from api.custom.schema import CustomSchema
 from api.errors import FieldError
 from api.meta import Obj
 from api.validation import dns_subdomain
@@ -156,21 +157,38 @@ class Resource:
 
 
 class Registry:
-    """Resources by plural and by kind. Built-ins are there from the start; custom ones come and go."""
+    """Resources by plural and by kind. Built-ins are there from the start; custom ones come and go at run time.
+
+    `generation` counts the changes: what is computed of all rows (discovery, OpenAPI) is kept under it.
+    """
 
     def __init__(self, rows: Iterable[Resource]) -> None:
+        self.generation = 0
         self._by_plural: dict[tuple[str, str, str], Resource] = {}
         self._by_kind: dict[tuple[str, str, str], Resource] = {}
+        self._listeners: list[Callable[[], None]] = []
         for row in rows:
             self.add(row)
 
     def add(self, row: Resource) -> None:
+        """Also replaces the row of that group, version and plural."""
         self._by_plural[row.group, row.version, row.plural] = row
         self._by_kind[row.group, row.version, row.kind] = row
+        self._changed()
 
     def remove(self, row: Resource) -> None:
         self._by_plural.pop((row.group, row.version, row.plural), None)
         self._by_kind.pop((row.group, row.version, row.kind), None)
+        self._changed()
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """`callback()` runs right after each change."""
+        self._listeners.append(callback)
+
+    def _changed(self) -> None:
+        self.generation += 1
+        for listener in self._listeners:
+            listener()
 
     def __iter__(self) -> Iterator[Resource]:
         return iter(list(self._by_plural.values()))
