@@ -1,0 +1,62 @@
+"""The rows of admissionregistration.k8s.io/v1."""
+
+from __future__ import annotations
+
+from api.kinds import admission
+from api.registry import Resource
+
+_GROUP = "admissionregistration.k8s.io"
+_CATEGORIES = ("api-extensions",)
+
+MUTATING_WEBHOOK_CONFIGURATIONS = Resource(
+    _GROUP,
+    "v1",
+    "MutatingWebhookConfiguration",
+    "mutatingwebhookconfigurations",
+    "mutatingwebhookconfiguration",
+    False,
+    categories=_CATEGORIES,
+    has_generation=True,
+    hooks=admission.MUTATING_WEBHOOKS,
+)
+VALIDATING_ADMISSION_POLICIES = Resource(
+    _GROUP,
+    "v1",
+    "ValidatingAdmissionPolicy",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicy",
+    False,
+    categories=_CATEGORIES,
+    subresources=("status",),
+    has_generation=True,
+    hooks=admission.VALIDATING_POLICY,
+)
+VALIDATING_ADMISSION_POLICY_BINDINGS = Resource(
+    _GROUP,
+    "v1",
+    "ValidatingAdmissionPolicyBinding",
+    "validatingadmissionpolicybindings",
+    "validatingadmissionpolicybinding",
+    False,
+    categories=_CATEGORIES,
+    has_generation=True,
+    hooks=admission.VALIDATING_POLICY_BINDING,
+)
+VALIDATING_WEBHOOK_CONFIGURATIONS = Resource(
+    _GROUP,
+    "v1",
+    "ValidatingWebhookConfiguration",
+    "validatingwebhookconfigurations",
+    "validatingwebhookconfiguration",
+    False,
+    categories=_CATEGORIES,
+    has_generation=True,
+    hooks=admission.VALIDATING_WEBHOOKS,
+)
+
+ROWS = (
+    MUTATING_WEBHOOK_CONFIGURATIONS,
+    VALIDATING_ADMISSION_POLICIES,
+    VALIDATING_ADMISSION_POLICY_BINDINGS,
+    VALIDATING_WEBHOOK_CONFIGURATIONS,
+)
