@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from api.meta import Obj
-from api.registry import Registry
+from api.registry import Registry, Resource
 from apiserver.storage.keys import split_local
 from apiserver.storage.stored import Stored
 
@@ -32,16 +32,17 @@ def decode(registry: Registry, local: str, value: bytes, revision: int) -> Store
     obj: Any = orjson.loads(value)
     if not isinstance(obj, dict) or not isinstance(obj.get("metadata"), dict):
         raise ValueError("not an API object")
-    metadata = obj["metadata"]
-    metadata["resourceVersion"] = str(revision)
+    obj["metadata"]["resourceVersion"] = str(revision)
     namespace, name = split_local(local)
-    labels = {key: intern(text) for key, text in (metadata.get("labels") or {}).items()}
-    row = registry.of(obj)
-    fields = (
-        row.field_values(obj) if row else {"metadata.name": name, "metadata.namespace": namespace}
-    )  # a kind that is not served yet
+    return shaped(registry.of(obj), intern(namespace), name, revision, obj)
+
+
+def shaped(row: Resource | None, namespace: str, name: str, revision: int, obj: Obj) -> Stored:
+    """`obj` as storage hands it out. row None: a kind that is not served, or not yet."""
+    labels = {key: intern(text) for key, text in (obj["metadata"].get("labels") or {}).items()}
+    fields = row.field_values(obj) if row else {"metadata.name": name, "metadata.namespace": namespace}
     return Stored(
-        intern(namespace),
+        namespace,
         name,
         revision,
         orjson.dumps(obj),

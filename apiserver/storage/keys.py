@@ -27,8 +27,14 @@ class ObjectKey(NamedTuple):
     local: str
 
 
+def lies_as(res: Resource) -> Resource:
+    """The row in whose version, and under whose keys, objects of `res` are written."""
+    return res.stored_as or res
+
+
 def collection(res: Resource) -> str:
-    return f"{res.group or 'core'}/{res.plural}"
+    row = lies_as(res)
+    return f"{row.group or 'core'}/{row.plural}"
 
 
 def local(namespace: str, name: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
+from api.registry import Resource
 from api.selectors import FieldSelector, Selector
 from apiserver.storage.ring import Change
 from apiserver.storage.stored import Stored, WatchEvent, event
@@ -26,6 +27,10 @@ class Selection:
     matches: Matches | None
     name: str | None = None  # the only name that can match, if the fields say so
     trigger: tuple[str, str] | None = None  # a field and the only value of it that can match
+
+    def any_fields(self) -> Selection:
+        """The same without what has to be judged by an object's contents."""
+        return Selection(self.namespace, None, self.name)
 
     def has(self, stored: Stored) -> bool:
         if self.namespace and stored.namespace != self.namespace:
@@ -65,11 +70,22 @@ class Rendered:
 
     change: Change
     _events: dict[str, WatchEvent] = field(default_factory=dict)
+    _seen: dict[str, Rendered] = field(default_factory=dict)
 
     def event(self, kind: str) -> WatchEvent:
         made = self._events.get(kind)
         if made is None:
             made = self._events[kind] = event(kind, self._raw(kind), self.change.revision)
+        return made
+
+    def seen(self, res: Resource, view: Callable[[Stored], Stored | None]) -> Rendered:
+        """The change as another row shows it."""
+        made = self._seen.get(res.api_version)
+        if made is None:
+            current, previous = self.change.current, self.change.previous
+            made = self._seen[res.api_version] = Rendered(
+                replace(self.change, current=current and view(current), previous=previous and view(previous))
+            )
         return made
 
     def _raw(self, kind: str) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from api.meta import Obj
+from api.registry import Resource
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +30,8 @@ class Stored:
     raw: bytes
     labels: Mapping[str, str]
     fields: Mapping[str, str]
+    outdated: bool = False  # it lies in another version than the one that is written now
+    views: tuple[tuple[Resource, Stored], ...] | None = None  # this revision as other rows show it; see views.py
 
     def obj(self) -> Obj:
         """A fresh decode; the caller owns it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -22,13 +22,19 @@ _BOOKMARK_SECONDS = 60.0
 
 
 class Watcher:
-    """The receiving end of one watch: selects, queues, wakes its reader."""
+    """The receiving end of one watch: selects, queues, wakes its reader.
 
-    def __init__(self, selection: Selection, after: int, *, most_queued: int = _MOST_QUEUED) -> None:
+    With `unread`, it queues changes instead of events: who reads them makes the events (see views.py).
+    """
+
+    def __init__(
+        self, selection: Selection, after: int, *, unread: bool = False, most_queued: int = _MOST_QUEUED
+    ) -> None:
         self.selection = selection
-        self.queue: deque[WatchEvent] = deque()
+        self.queue: deque[WatchEvent | Rendered] = deque()
         self.ended = False
         self._after = after
+        self._unread = unread
         self._most_queued = most_queued
         self._wake: asyncio.Future[None] | None = None
 
@@ -37,9 +43,9 @@ class Watcher:
             return
         kind = effect(rendered.change, self.selection)
         if kind is not None:
-            self.push(rendered.event(kind))
+            self.push(rendered if self._unread else rendered.event(kind))
 
-    def push(self, item: WatchEvent) -> None:
+    def push(self, item: WatchEvent | Rendered) -> None:
         if len(self.queue) >= self._most_queued:
             self.queue.clear()
             self.end()
@@ -116,10 +122,13 @@ class WatcherSet:
     def fail(self, status: Mapping[str, Any]) -> None:
         """Tell every watcher why, and end it."""
         last = status_event(status)
-        groups = chain([self._general], *(by_value.values() for by_value in self._bound.values()))
-        for watcher in chain.from_iterable(groups):
+        for watcher in self:
             watcher.push(last)
             watcher.end()
+
+    def __iter__(self) -> Iterator[Watcher]:
+        groups = [self._general, *chain.from_iterable(by_value.values() for by_value in self._bound.values())]
+        return chain.from_iterable(groups)
 
 
 class Watch:
@@ -139,6 +148,7 @@ class Watch:
         revision: Callable[[], int],  # how far the cache is
         bookmarks: bool = False,
         timeout: float = 0,  # seconds; 0 = none
+        view: Callable[[Sequence[Rendered]], Awaitable[list[WatchEvent]]] | None = None,  # of what is queued unread
         close: Callable[[], None] = lambda: None,
     ) -> None:
         now = asyncio.get_running_loop().time()
@@ -152,6 +162,7 @@ class Watch:
         self._bookmarks = bookmarks
         self._end = now + timeout if timeout else None
         self._next_bookmark = now + _BOOKMARK_SECONDS
+        self._view = view
         self._close = close
         self._over = False
 
@@ -173,8 +184,10 @@ class Watch:
         if not self._over and (first := self._beginning()):
             return first
         while not self._over:
-            if queue := self._watcher.queue:
-                return [queue.popleft() for _ in range(min(len(queue), _BATCH))]
+            if self._watcher.queue:
+                if events := await self._take(self._watcher.queue):
+                    return events
+                continue
             if self._watcher.ended:
                 break
             now = asyncio.get_running_loop().time()
@@ -189,6 +202,17 @@ class Watch:
                 moments.append(self._next_bookmark)
             await self._watcher.wait(min(moments) - now if moments else None)
         return ()
+
+    async def _take(self, queue: deque[WatchEvent | Rendered]) -> list[WatchEvent]:
+        taken = [queue.popleft() for _ in range(min(len(queue), _BATCH))]
+        if self._view is None:
+            return [item for item in taken if isinstance(item, WatchEvent)]
+        events = await self._view([item for item in taken if isinstance(item, Rendered)])
+        events += [item for item in taken if isinstance(item, WatchEvent)]  # the error that ends it
+        if events and events[-1].type == "ERROR":
+            queue.clear()
+            self._watcher.end()
+        return events
 
     def _beginning(self) -> Sequence[WatchEvent]:
         if self._sent < len(self._initial) or self._initial_end:
