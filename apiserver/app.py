@@ -34,8 +34,9 @@ from apiserver.context import Context
 from apiserver.door import Door
 from apiserver.kubelet import KubeletClient
 from apiserver.metrics import Metrics
+from apiserver.openapi.documents import Documents
 from apiserver.options import Options
-from apiserver.routes import discovery, health, metrics, openapi, openapi_v2, resources, version
+from apiserver.routes import discovery, health, metrics, openapi, resources, version
 from apiserver.storage.store import Store
 
 
@@ -102,7 +103,9 @@ def build(context: Context) -> Door:
     app = FastAPI(title="Sampan", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None,
                   redirect_slashes=False)  # fmt: skip
     app.state.context = context
-    for routes in (health, version, metrics, discovery, openapi, openapi_v2):
+    app.state.catalog = discovery.Catalog()
+    app.state.documents = Documents(context.registry, resources.served_subresources)
+    for routes in (health, version, metrics, discovery, openapi):
         app.include_router(routes.router)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(HTTPException, _http_error)

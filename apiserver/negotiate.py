@@ -65,6 +65,16 @@ def wants_aggregated_discovery(accept: str) -> bool:
     return False
 
 
+@lru_cache(maxsize=128)
+def first_of(accept: str, offered: tuple[str, ...]) -> str | None:
+    """The offered media type that a client likes best; the first one when it likes all alike."""
+    for media, _ in _entries(accept.strip() or "*/*"):
+        for each in offered:
+            if media in (each, "*/*", each.partition("/")[0] + "/*"):
+                return each
+    return None
+
+
 def _entries(accept: str) -> list[tuple[str, dict[str, str]]]:
     """Media types with their parameters, by descending q, else in the order given."""
     found: list[tuple[float, str, dict[str, str]]] = []

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from typing import Any
 
 import orjson
 
@@ -46,7 +47,8 @@ class Reply:
         headers += self.headers
         if request.warnings:
             headers += _warnings(request)
-        if size > _GZIP_FROM and "gzip" in request.header(b"accept-encoding"):
+        packed = any(name == b"content-encoding" for name, _ in self.headers)
+        if size > _GZIP_FROM and not packed and "gzip" in request.header(b"accept-encoding"):
             body = await asyncio.to_thread(_gzip, pieces)
             pieces, size = [body], len(body)
             headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
@@ -89,15 +91,24 @@ class Stream:
     """An answer that goes on: a watch or a followed log. Ends when the source ends, the client leaves, or
     the server stops; always with a proper end of body."""
 
-    __slots__ = ("chunks", "content_type", "status")
+    __slots__ = ("chunks", "content_type", "headers", "status")
 
-    def __init__(self, chunks: AsyncIterator[bytes], content_type: bytes = JSON, status: int = 200) -> None:
+    def __init__(
+        self,
+        chunks: AsyncIterator[bytes],
+        content_type: bytes = JSON,
+        status: int = 200,
+        headers: Sequence[Header] = (),
+    ) -> None:
         self.chunks = chunks
         self.content_type = content_type
         self.status = status
+        self.headers = headers
 
     async def send(self, request: Request, send: Send) -> None:
-        headers = [(b"content-type", self.content_type), *_warnings(request)]
+        headers = [*self.headers, *_warnings(request)]
+        if self.content_type:
+            headers.append((b"content-type", self.content_type))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         async for chunk in self.chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -109,11 +120,27 @@ class Relay:
 
     __slots__ = ("serve",)
 
-    def __init__(self, serve: Callable[[Receive, Send], Awaitable[None]]) -> None:
+    def __init__(self, serve: Callable[[Receive, Send], Coroutine[Any, Any, None]]) -> None:
         self.serve = serve
 
 
-Answer = Reply | Stream | Relay
+class Tunnel:
+    """The client's connection itself, to be taken over by `serve(reader, writer)`: it writes even the answer's
+    head. `refuse` is called instead when the client has gone meanwhile. Only for requests that ask for an upgrade
+    (`sampan.upgrade` in their scope)."""
+
+    __slots__ = ("refuse", "serve")
+
+    def __init__(
+        self,
+        serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
+        refuse: Callable[[], None],
+    ) -> None:
+        self.serve = serve
+        self.refuse = refuse
+
+
+Answer = Reply | Stream | Relay | Tunnel
 
 
 def _warnings(request: Request) -> list[Header]:

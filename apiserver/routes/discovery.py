@@ -1,11 +1,14 @@
-"""What the server serves: aggregated discovery (apidiscovery.k8s.io/v2) and the older documents.
+"""What the server serves: /api, /apis and below, and the paths of the server at /.
 
-Aggregated: https://kubernetes.io/docs/concepts/overview/kubernetes-api/#aggregated-discovery
+Answers carry an ETag, and a client that has them already is told so. They are kept as bytes under the registry's
+generation; what remote API servers contribute changes by itself and is not kept.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import orjson
 from fastapi import APIRouter
@@ -14,146 +17,68 @@ from fastapi.responses import Response
 
 from api.errors import NotFound
 from api.meta import Obj
-from api.registry import Registry, Resource
-from apiserver import negotiate
+from apiserver import discovery, negotiate
 from apiserver.context import Context
+from apiserver.discovery import Group, Remote
 from apiserver.routes.resources import served_subresources
 
 router = APIRouter()
+_JSON = "application/json"
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-# What a subresource reads and writes when that is not its resource's own kind.
-_KINDS = {
-    "scale": ("autoscaling", "v1", "Scale"),
-    "eviction": ("policy", "v1", "Eviction"),
-    "binding": ("", "v1", "Binding"),
-    "token": ("authentication.k8s.io", "v1", "TokenRequest"),
-    "exec": ("", "v1", "PodExecOptions"),
-    "attach": ("", "v1", "PodAttachOptions"),
-    "portforward": ("", "v1", "PodPortForwardOptions"),
-}
+_PLAIN = ("/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version")
 
 
-def _groups(registry: Registry) -> dict[str, dict[str, list[Resource]]]:
-    """group → version → rows, in the table's order."""
-    found: dict[str, dict[str, list[Resource]]] = {}
-    for row in registry:
-        found.setdefault(row.group, {}).setdefault(row.version, []).append(row)
-    return found
+@dataclass(slots=True)
+class Catalog:
+    """What discovery keeps between requests. `remotes` gives what other API servers answer for."""
+
+    remotes: Callable[[], list[Remote]] = list
+    _generation: int = -1
+    _answers: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+
+    def groups(self, context: Context) -> list[Group]:
+        return discovery.groups(context.registry, self.remotes())
+
+    def answer(self, context: Context, name: str, make: Callable[[], Obj]) -> tuple[bytes, str]:
+        """(body, ETag) of the document of that name."""
+        if self._generation != context.registry.generation:
+            self._answers.clear()
+            self._generation = context.registry.generation
+        found = self._answers.get(name)
+        if found is None:
+            body = orjson.dumps(make())
+            found = body, f'"{hashlib.sha512(body).hexdigest().upper()}"'
+            if not self.remotes():
+                self._answers[name] = found
+        return found
 
 
-def _kind_of(row: Resource, subresource: str) -> tuple[str, str, str]:
-    return _KINDS.get(subresource, (row.group, row.version, row.kind))
-
-
-def _aggregated_resource(row: Resource) -> Obj:
-    kind = {"group": row.group, "version": row.version, "kind": row.kind}
-    entry: Obj = {
-        "resource": row.plural,
-        "responseKind": kind,
-        "scope": "Namespaced" if row.namespaced else "Cluster",
-        "singularResource": row.singular,
-        "verbs": sorted(row.verbs),
-    }
-    if row.short_names:
-        entry["shortNames"] = list(row.short_names)
-    if row.categories:
-        entry["categories"] = list(row.categories)
-    subresources = []
-    for name, verbs in served_subresources(row).items():
-        group, version, of = _kind_of(row, name)
-        subresources.append(
-            {
-                "subresource": name,
-                "responseKind": {"group": group, "version": version, "kind": of},
-                "verbs": list(verbs),
-            }
-        )
-    if subresources:
-        entry["subresources"] = subresources
-    return entry
-
-
-def _aggregated(registry: Registry, *, core: bool) -> Obj:
-    items = []
-    for group, versions in _groups(registry).items():
-        if (group == "") != core:
-            continue
-        items.append(
-            {
-                "metadata": {"name": group, "creationTimestamp": None} if group else {"creationTimestamp": None},
-                "versions": [
-                    {
-                        "version": version,
-                        "resources": [_aggregated_resource(r) for r in sorted(rows, key=lambda r: r.plural)],
-                        "freshness": "Current",
-                    }
-                    for version, rows in versions.items()
-                ],
-            }
-        )
-    return {
-        "kind": "APIGroupDiscoveryList",
-        "apiVersion": "apidiscovery.k8s.io/v2",
-        "metadata": {},
-        "items": items,
-    }
-
-
-def _group(name: str, versions: list[str]) -> Obj:
-    listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
-    return {"name": name, "versions": listed, "preferredVersion": listed[0]}
-
-
-def _group_list(registry: Registry) -> Obj:
-    groups = [_group(g, list(versions)) for g, versions in _groups(registry).items() if g]
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
-
-
-def _resource_list(group_version: str, rows: list[Resource]) -> Obj:
-    entries: list[Obj] = []
-    for row in sorted(rows, key=lambda r: r.plural):
-        entry: Obj = {
-            "name": row.plural,
-            "singularName": row.singular,
-            "namespaced": row.namespaced,
-            "kind": row.kind,
-            "verbs": sorted(row.verbs),
-        }
-        if row.short_names:
-            entry["shortNames"] = list(row.short_names)
-        if row.categories:
-            entry["categories"] = list(row.categories)
-        if "list" in row.verbs:
-            entry["storageVersionHash"] = hashlib.sha256(f"{group_version}/{row.kind}".encode()).hexdigest()[:12]
-        entries.append(entry)
-        for name, verbs in served_subresources(row).items():
-            group, version, kind = _kind_of(row, name)
-            sub: Obj = {
-                "name": f"{row.plural}/{name}",
-                "singularName": "",
-                "namespaced": row.namespaced,
-                "kind": kind,
-                "verbs": list(verbs),
-            }
-            if (group, version) != (row.group, row.version):
-                sub |= {"group": group, "version": version}
-            entries.append(sub)
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": entries}
-
-
-def _answer(request: HttpRequest, document: Obj, content_type: str = "application/json") -> Response:
-    """With an ETag, and without a body when the client has it already."""
-    body = orjson.dumps(document)
-    tag = f'"{hashlib.sha256(body).hexdigest().upper()[:64]}"'
-    headers = {"etag": tag, "vary": "Accept"}
+def _answer(request: HttpRequest, name: str, make: Callable[[], Obj], media_type: str = _JSON) -> Response:
+    if negotiate.first_of(request.headers.get("accept", ""), (_JSON,)) is None:
+        raise negotiate.not_acceptable()
+    catalog: Catalog = request.app.state.catalog
+    body, tag = catalog.answer(_context(request), name, make)
+    headers = {"etag": tag, "vary": "Accept", "cache-control": "public"}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
-    return Response(body, media_type=content_type, headers=headers)
+    return Response(body, media_type=media_type, headers=headers)
 
 
 def _context(request: HttpRequest) -> Context:
     context: Context = request.app.state.context
     return context
+
+
+def _groups(request: HttpRequest) -> list[Group]:
+    catalog: Catalog = request.app.state.catalog
+    return catalog.groups(_context(request))
+
+
+def _group(request: HttpRequest, name: str) -> Group:
+    for group in _groups(request):
+        if group.name == name:
+            return group
+    raise NotFound("the server could not find the requested resource")
 
 
 def _wants_aggregated(request: HttpRequest) -> bool:
@@ -162,32 +87,41 @@ def _wants_aggregated(request: HttpRequest) -> bool:
 
 @router.get("/")
 async def paths(request: HttpRequest) -> Response:
-    found = {"/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"}
-    for row in _context(request).registry:
-        found |= {row.root, f"/apis/{row.group}"} if row.group else {row.root}
-    return _answer(request, {"paths": sorted(found)})
+    def make() -> Obj:
+        found = {"/api", "/apis", *_PLAIN}
+        for row in _context(request).registry:
+            found |= {row.root, f"/apis/{row.group}"} if row.group else {row.root}
+        return {"paths": sorted(found)}
+
+    return _answer(request, "/", make)
 
 
 @router.get("/api")
-async def core_versions(request: HttpRequest) -> Response:
-    context = _context(request)
+async def core(request: HttpRequest) -> Response:
     if _wants_aggregated(request):
-        return _answer(request, _aggregated(context.registry, core=True), _AGGREGATED)
-    address = f"{context.options.advertise_address}:{context.options.secure_port}"
+        return _aggregated(request, core=True)
+    options = _context(request).options
+    address = f"{options.advertise_address}:{options.secure_port}"
     document = {
         "kind": "APIVersions",
-        "versions": list(_groups(context.registry)[""]),
+        "versions": [version.name for version in _group(request, "").versions],
         "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
     }
-    return _answer(request, document)
+    return _answer(request, "/api", lambda: document)
 
 
 @router.get("/apis")
 async def groups(request: HttpRequest) -> Response:
-    registry = _context(request).registry
     if _wants_aggregated(request):
-        return _answer(request, _aggregated(registry, core=False), _AGGREGATED)
-    return _answer(request, _group_list(registry))
+        return _aggregated(request, core=False)
+    return _answer(request, "/apis", lambda: discovery.group_list(g for g in _groups(request) if g.name))
+
+
+def _aggregated(request: HttpRequest, *, core: bool) -> Response:
+    def make() -> Obj:
+        return discovery.aggregated((g for g in _groups(request) if (g.name == "") == core), served_subresources)
+
+    return _answer(request, f"aggregated {core}", make, _AGGREGATED)
 
 
 @router.get("/api/{version}")
@@ -197,10 +131,7 @@ async def core_resources(request: HttpRequest, version: str) -> Response:
 
 @router.get("/apis/{group}")
 async def group_versions(request: HttpRequest, group: str) -> Response:
-    versions = _groups(_context(request).registry).get(group)
-    if not versions:
-        raise NotFound("the server could not find the requested resource")
-    return _answer(request, {"kind": "APIGroup", "apiVersion": "v1", **_group(group, list(versions))})
+    return _answer(request, f"/apis/{group}", lambda: discovery.group_document(_group(request, group)))
 
 
 @router.get("/apis/{group}/{version}")
@@ -209,7 +140,12 @@ async def group_resources(request: HttpRequest, group: str, version: str) -> Res
 
 
 def _resources(request: HttpRequest, group: str, version: str) -> Response:
-    rows = _groups(_context(request).registry).get(group, {}).get(version)
-    if not rows:
+    name = f"{group}/{version}" if group else version
+
+    def make() -> Obj:
+        for each in _group(request, group).versions:
+            if each.name == version and each.remote is None:
+                return discovery.resource_list(name, each.rows, served_subresources)
         raise NotFound("the server could not find the requested resource")
-    return _answer(request, _resource_list(f"{group}/{version}" if group else version, rows))
+
+    return _answer(request, name, make)
