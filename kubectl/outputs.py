@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from api.jsonpath import JSONPathError, Template, relaxed, shown
 from api.meta import Obj
 from kubectl.failures import CliError
-from kubectl.jsonpath import JSONPathError, Template, relaxed, shown
 from kubectl.tabwriter import Columns
 
 Printer = Callable[[Obj], str]

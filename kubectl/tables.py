@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from api.jsonpath import JSONPathError, Template, relaxed
 from api.meta import Obj
 from api.quantities import is_valid, parse
 from kubectl.failures import CliError
-from kubectl.jsonpath import JSONPathError, Template, relaxed
 from kubectl.tabwriter import Columns
 
 ACCEPT = (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.jsonpath import JSONPathError, Template
 from api.meta import Obj
 from api.quantities import canonical
 from kubectl.describe.sheet import Sheet, lower, rfc1123z, title
-from kubectl.jsonpath import JSONPathError, Template
 
 
 def containers_block(

@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from api.errors import NotFound
+from api.jsonpath import JSONPathError, Template, relaxed, shown
 from api.meta import Obj
 from kubectl import options as opt
 from kubectl.failures import CliError, raise_all
 from kubectl.flags import duration
-from kubectl.jsonpath import JSONPathError, Template, relaxed, shown
 from kubectl.results import reference
 from kubectl.session import Session, run
 from kubectl.targets import Target, find_targets

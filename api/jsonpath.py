@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from kubectl.jsonpath_syntax import (
+from api.jsonpath_syntax import (
     Block,
     Field,
     Filter,

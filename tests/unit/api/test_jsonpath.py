@@ -1,4 +1,4 @@
-"""The examples of https://kubernetes.io/docs/reference/kubectl/jsonpath/ and the edges of client-go's dialect."""
+"""The examples of https://kubernetes.io/docs/reference/api/jsonpath/ and the edges of client-go's dialect."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kubectl.jsonpath import JSONPathError, Template, relaxed
+from api.jsonpath import JSONPathError, Template, relaxed
 
 DOCUMENT: dict[str, Any] = {
     "kind": "List",
