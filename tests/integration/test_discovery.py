@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from client.http import ApiClient
 from tests.harness.upstream import Kubectl
 
@@ -95,3 +97,60 @@ def test_swagger_has_every_kind(kubectl: Kubectl) -> None:
     assert document["swagger"] == "2.0"
     pod = document["definitions"]["io.k8s.api.core.v1.Pod"]
     assert pod["properties"]["spec"]["$ref"] == "#/definitions/io.k8s.api.core.v1.PodSpec"
+
+
+async def test_discovery_is_answered_once(ours: ApiClient) -> None:
+    """KEP-3352: an ETag, 304 for those who have it, and the older form for clients of the removed v2beta1."""
+    first = await ours.request("GET", "/apis", headers={"Accept": AGGREGATED})
+    assert first.headers["cache-control"] == "public"
+    tag = first.headers["etag"]
+    again = await ours.request("GET", "/apis", headers={"Accept": AGGREGATED, "If-None-Match": tag})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    beta = AGGREGATED.replace("v=v2", "v=v2beta1")
+    old = await ours.request("GET", "/apis", headers={"Accept": f"{beta},application/json"})
+    assert old.json()["kind"] == "APIGroupList"
+    both = await ours.request("GET", "/apis", headers={"Accept": f"{AGGREGATED},{beta},application/json"})
+    assert both.json()["kind"] == "APIGroupDiscoveryList"
+    groups = [group["metadata"]["name"] for group in both.json()["items"]]
+    assert groups.index("apps") < groups.index("discovery.k8s.io")
+    assert {v["freshness"] for group in both.json()["items"] for v in group["versions"]} == {"Current"}
+
+
+async def test_a_document_asked_for_by_its_hash_may_be_kept(ours: ApiClient) -> None:
+    """kube-openapi, pkg/handler3: public and immutable with the current hash, a redirection with another."""
+    index = await ours.request("GET", "/openapi/v3")
+    url = index.json()["paths"]["apis/apps/v1"]["serverRelativeURL"]
+    document = await ours.request("GET", url)
+    assert document.headers["cache-control"] == "public, immutable"
+    assert document.headers["expires"].endswith("GMT")
+    again = await ours.request("GET", url, headers={"If-None-Match": document.headers["etag"]})
+    assert again.status_code == 304
+    moved = await ours.request("GET", "/openapi/v3/apis/apps/v1?hash=OLD")
+    assert (moved.status_code, moved.headers["location"]) == (301, url)
+    plain = await ours.request("GET", "/openapi/v3/apis/apps/v1", headers={"Accept-Encoding": "identity"})
+    assert "cache-control" not in plain.headers and plain.json() == document.json()
+
+
+def test_every_kind_is_explained(kubectl: Kubectl) -> None:
+    """In the version served and in the one named, from OpenAPI v3 and from v2."""
+    kinds = kubectl.run("api-resources", "--no-headers", "--verbs=get", "-o", "wide").ok().lines
+    assert len(kinds) > 40
+
+    def explain(line: str) -> None:
+        words = line.split()
+        version = next(word for word in words if word == "v1" or "/v" in word)
+        told = kubectl.run("explain", words[0], "--recursive", "--api-version", version).ok().stdout
+        kind = words[words.index(version) + 2]
+        assert f"KIND:       {kind}\nVERSION:    {version.rpartition('/')[2]}\n" in told, line
+        assert "  metadata\t<ObjectMeta>" in told or "metadata\t<ListMeta>" in told, line
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(explain, kinds))
+    old = kubectl.run("explain", "deployments.spec.replicas", "--output", "plaintext-openapiv2").ok().stdout
+    assert old.startswith("KIND:     Deployment\nVERSION:  apps/v1\n\nFIELD:    replicas <integer>\n"), old
+
+
+def test_a_path_may_end_with_a_slash(kubectl: Kubectl) -> None:
+    """kr8s asks so."""
+    for path in ("/api", "/apis", "/api/v1", "/apis/apps", "/apis/apps/v1", "/version", "/openapi/v3"):
+        assert kubectl.run("get", "--raw", path + "/").ok().json == kubectl.run("get", "--raw", path).ok().json
