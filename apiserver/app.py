@@ -38,6 +38,7 @@ from apiserver.openapi.documents import Documents
 from apiserver.options import Options
 from apiserver.routes import discovery, health, metrics, openapi, resources, version
 from apiserver.storage.store import Store
+from apiserver.streaming.proxy import Proxy
 
 
 def _now() -> datetime:
@@ -52,6 +53,7 @@ def build_context(options: Options) -> Context:
         cert_file=options.etcd_certfile,
         key_file=options.etcd_keyfile,
     )
+    proxy = Proxy()
     text = Path(options.token_auth_file).read_text() if options.token_auth_file else ""
     accounts = Accounts(
         store,
@@ -79,7 +81,9 @@ def build_context(options: Options) -> Context:
         ),
         allocator=Allocator(store, options.service_range, options.node_ports),
         accounts=accounts,
+        proxy=proxy,
         kubelet=KubeletClient(
+            proxy,
             cert_file=options.kubelet_client_certificate,
             key_file=options.kubelet_client_key,
             ca_file=options.kubelet_certificate_authority,
@@ -97,7 +101,7 @@ def build(context: Context) -> Door:
             yield
         finally:
             starting.cancel()
-            await context.kubelet.close()
+            await context.proxy.close()
             await context.store.stop()
 
     app = FastAPI(title="Sampan", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None,

@@ -18,6 +18,7 @@ from apiserver.kubelet import KubeletClient
 from apiserver.metrics import Metrics
 from apiserver.options import Options
 from apiserver.storage.store import Store
+from apiserver.streaming.proxy import Proxy
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class Context:
     accounts: Accounts
     kubelet: KubeletClient
     metrics: Metrics
+    proxy: Proxy
     bootstrapped: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

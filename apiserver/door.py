@@ -10,13 +10,15 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Coroutine, Iterator
 from typing import Any
+from urllib.parse import unquote
 
 from api.errors import ApiError, BadRequest, InternalError, Timeout, TooManyRequests
 from apiserver.auth.impersonation import effective_user
 from apiserver.context import Context
-from apiserver.request import Message, Receive, Request, Scope, Send
-from apiserver.response import Answer, Relay, Reply, Stream, error_reply
+from apiserver.request import Message, Receive, Request, Scope, Send, parse
+from apiserver.response import Answer, Reply, Stream, Tunnel, error_reply
 from apiserver.routes.resources import is_long_running, serve
 
 DEADLINE = 60.0
@@ -62,9 +64,11 @@ class Door:
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             answer = error_reply(InternalError("Internal error occurred: see the log of the server"))
-        long_running = isinstance(answer, Stream)
+        long_running = isinstance(answer, Stream | Tunnel)
         if isinstance(answer, Stream):
             await self._stream(request, answer, send)
+        elif isinstance(answer, Tunnel):
+            await self._tunnel(request, answer)
         elif isinstance(answer, Reply):
             await answer.send(request, send)
         info = request.info
@@ -126,23 +130,52 @@ class Door:
 
     async def _stream(self, request: Request, stream: Stream, send: Send) -> None:
         """Send until the source ends, the client leaves or the server stops."""
-        task = asyncio.ensure_future(stream.send(request, send))
         gone = asyncio.ensure_future(request.disconnected())
+        with self._counted(request, stream.send(request, send)) as task:
+            try:
+                await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+                task.cancel()
+                try:
+                    await task
+                except asyncio.CancelledError:
+                    if any(name.lower() == b"content-length" for name, _ in stream.headers):
+                        request.abort()  # it cannot be ended before it is whole
+                    elif not gone.done():  # the server stops: tell the client that this was all
+                        await send({"type": "http.response.body", "body": b""})
+            finally:
+                gone.cancel()
+
+    async def _tunnel(self, request: Request, tunnel: Tunnel) -> None:
+        """Hand the client's connection over, until it ends or the server stops."""
+        try:
+            reader, writer = request.scope["sampan.upgrade"]()
+        except ConnectionResetError:
+            tunnel.refuse()
+            return
+        with self._counted(request, tunnel.serve(reader, writer)) as task, contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    @contextlib.contextmanager
+    def _counted(self, request: Request, work: Coroutine[Any, Any, None]) -> Iterator[asyncio.Task[None]]:
+        """`work` as a task that the metrics count and that ends with the server."""
+        task = asyncio.ensure_future(work)
         key = (request.info.verb.upper(), request.info.resource)
         self._context.metrics.longrunning[key] += 1
         self._streams.add(task)
         try:
-            await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-            task.cancel()
-            try:
-                await task
-            except asyncio.CancelledError:
-                if not gone.done():  # the server stops: tell the client that this was all
-                    await send({"type": "http.response.body", "body": b""})
+            yield task
         finally:
             self._context.metrics.longrunning[key] -= 1
             self._streams.discard(task)
-            gone.cancel()
+
+    def serves_websocket(self, url: bytes) -> bool:
+        """Only watches of resources of ours are answered frame by frame."""
+        path, _, query = url.decode("latin-1").partition("?")
+        info = parse("GET", unquote(path), query)
+        return (
+            info.verb == "watch"
+            and self._context.registry.by_plural(info.group, info.version, info.resource) is not None
+        )
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("method", "GET")
@@ -156,16 +189,11 @@ class Door:
         except ApiError as error:
             await _refuse(request, error_reply(error), send)
             return
-        if not isinstance(answer, Relay):
+        if not isinstance(answer, Stream):
             await _refuse(request, error_reply(BadRequest("this path is not served over WebSocket")), send)
             return
-        task = asyncio.ensure_future(answer.serve(receive, send))
-        self._streams.add(task)
-        try:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        finally:
-            self._streams.discard(task)
+        with self._counted(request, answer.send_frames(receive, send)) as task, contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 async def _refuse(request: Request, reply: Reply, send: Send) -> None:

@@ -15,6 +15,7 @@ import orjson
 from api.errors import ApiError, InternalError, from_status
 from api.meta import Obj
 from apiserver.response import Stream
+from apiserver.streaming.proxy import Proxy
 
 log = logging.getLogger("apiserver.kubelet")
 
@@ -44,27 +45,18 @@ def address_of(node: Obj) -> KubeletAddress:
 
 
 class KubeletClient:
-    def __init__(self, *, cert_file: str, key_file: str, ca_file: str) -> None:
-        self.tls = ssl.create_default_context(cafile=ca_file or None)
-        if not ca_file:  # as upstream: without a CA the kubelet's certificate is not checked
-            self.tls.check_hostname = False
-            self.tls.verify_mode = ssl.CERT_NONE
-        if cert_file:
-            self.tls.load_cert_chain(cert_file, key_file or None)
-        self._session: aiohttp.ClientSession | None = None
+    """Our identity towards kubelets. `insecure` is for who asked not to have the kubelet's certificate checked."""
 
-    def _http(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
-            connector = aiohttp.TCPConnector(ssl=self.tls, limit=0)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
-        return self._session
+    def __init__(self, proxy: Proxy, *, cert_file: str, key_file: str, ca_file: str) -> None:
+        self._proxy = proxy
+        self.tls = _context(cert_file, key_file, ca_file)
+        self.insecure = _context(cert_file, key_file, "")
 
-    async def stream(self, node: Obj, path: str, query: Query) -> Stream:
+    async def stream(self, node: Obj, path: str, query: Query, *, insecure: bool = False) -> Stream:
         """GET `path` from the node's kubelet, answered as it comes. The kubelet's own errors are raised."""
         url = address_of(node).url("https", path, query)
         try:
-            response = await self._http().get(url)
+            response = await self._proxy.http().get(url, ssl=self.insecure if insecure else self.tls)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise unreachable(url, error) from error
         if response.status >= 400:
@@ -74,9 +66,16 @@ class KubeletClient:
         content_type = response.headers.get("content-type", "text/plain").encode("latin-1")
         return Stream(_pieces(response), content_type)
 
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+
+def _context(cert_file: str, key_file: str, ca_file: str) -> ssl.SSLContext:
+    """As upstream: without a CA the kubelet's certificate is not checked."""
+    tls = ssl.create_default_context(cafile=ca_file or None)
+    if not ca_file:
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
+    if cert_file:
+        tls.load_cert_chain(cert_file, key_file or None)
+    return tls
 
 
 async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -76,6 +77,8 @@ def parse(method: str, path: str, query: str = "") -> RequestInfo:
             info.verb = "watch" if _asks_to_watch(query) else "list"
         elif verb == "delete":
             info.verb = "deletecollection"
+        if "metadata.name" in query and info.verb in ("list", "watch", "deletecollection"):
+            info.name = _selected_name(query)
     return info
 
 
@@ -85,15 +88,34 @@ def _asks_to_watch(query: str) -> bool:
     return any(k == "watch" and truth(v) for k, v in parse_qsl(query, keep_blank_values=True))
 
 
+def _selected_name(query: str) -> str:
+    """The one name that a field selector allows: who may see one object may select it."""
+    selector = dict(reversed(parse_qsl(query))).get("fieldSelector", "")
+    names = [term.partition("=")[2].lstrip("=") for term in selector.split(",") if term.startswith("metadata.name=")]
+    return names[0] if names and "/" not in names[0] and "\\" not in names[0] else ""
+
+
 def truth(value: str) -> bool:
     """A boolean query parameter; present without a value means true, as in Go's conversion."""
-    return value.lower() not in ("false", "0", "f")
+    return value.lower() not in ("false", "0")
 
 
 class Request:
     """One HTTP or WebSocket request."""
 
-    __slots__ = ("_body", "_headers", "_query", "info", "method", "path", "receive", "scope", "user", "warnings")
+    __slots__ = (
+        "_body",
+        "_body_read",
+        "_headers",
+        "_query",
+        "info",
+        "method",
+        "path",
+        "receive",
+        "scope",
+        "user",
+        "warnings",
+    )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -107,6 +129,7 @@ class Request:
         self._headers: dict[bytes, bytes] | None = None
         self._query: dict[str, list[str]] | None = None
         self._body: bytes | None = None
+        self._body_read: asyncio.Event | None = None
 
     def header(self, name: bytes) -> str:
         """The last header of that (lower-case) name, or ""."""
@@ -145,11 +168,11 @@ class Request:
             return None
         try:
             number = int(text)
-            if not -(1 << 63) <= number < 1 << 63:
-                raise ValueError(text)
-            return number
         except ValueError:
-            raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax (query parameter {name})') from None
+            raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+        if not -(1 << 63) <= number < 1 << 63:
+            raise BadRequest(f'strconv.ParseInt: parsing "{text}": value out of range')
+        return number
 
     @property
     def dry_run(self) -> bool:
@@ -183,8 +206,34 @@ class Request:
                 raise _too_large()
         return b"".join(pieces)
 
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes, of any size. ConnectionResetError when the client leaves before its end."""
+        self._body_read = asyncio.Event()
+        return self._pieces(self._body_read)
+
+    async def _pieces(self, read: asyncio.Event) -> AsyncIterator[bytes]:
+        try:
+            more = True
+            while more:
+                message = await self.receive()
+                if message["type"] == "http.disconnect":
+                    raise ConnectionResetError("the client has gone away")
+                more = bool(message.get("more_body"))
+                if message.get("body"):
+                    yield message["body"]
+        finally:
+            read.set()
+
+    def abort(self) -> None:
+        """Break the connection: the answer that was begun cannot be ended properly."""
+        abort = self.scope.get("sampan.abort")
+        if abort is not None:
+            abort()
+
     async def disconnected(self) -> None:
         """Returns when the client has gone away. Call it only after the body was read or is not wanted."""
+        if self._body_read is not None:
+            await self._body_read.wait()
         while (await self.receive())["type"] != "http.disconnect":
             pass
 

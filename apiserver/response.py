@@ -14,6 +14,7 @@ import orjson
 
 from api.errors import ApiError, TooManyRequests
 from api.meta import Obj
+from apiserver import encoding
 from apiserver.request import Receive, Request, Send
 
 JSON = b"application/json"
@@ -41,9 +42,12 @@ class Reply:
         self.headers = headers
 
     async def send(self, request: Request, send: Send) -> None:
-        pieces = self.pieces
+        pieces, content_type = self.pieces, self.content_type
+        if content_type is JSON and (other := encoding.wanted(request)) is not None:
+            encode, content_type = other
+            pieces = [await asyncio.to_thread(encode, b"".join(pieces))]
         size = sum(map(len, pieces)) if len(pieces) > 1 else len(pieces[0])
-        headers = [(b"content-type", self.content_type)] if self.content_type else []
+        headers = [(b"content-type", content_type)] if content_type else []
         headers += self.headers
         if request.warnings:
             headers += _warnings(request)
@@ -114,14 +118,29 @@ class Stream:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
+    async def send_frames(self, receive: Receive, send: Send) -> None:
+        """Over WebSocket: each line is a text frame. Ends when the source does or the client leaves."""
+        await send({"type": "websocket.accept"})
+        gone = asyncio.ensure_future(_closed(receive))
+        try:
+            while not gone.done():
+                following = asyncio.ensure_future(anext(self.chunks, None))
+                await asyncio.wait((following, gone), return_when=asyncio.FIRST_COMPLETED)
+                if not following.done():
+                    following.cancel()
+                elif (chunk := following.result()) is None:
+                    await send({"type": "websocket.close", "code": 1000})
+                    return
+                else:
+                    for line in chunk.split(b"\n")[:-1]:
+                        await send({"type": "websocket.send", "text": line.decode() + "\n"})
+        finally:
+            gone.cancel()
 
-class Relay:
-    """A WebSocket to be accepted and served by `serve`, once the request has passed the door."""
 
-    __slots__ = ("serve",)
-
-    def __init__(self, serve: Callable[[Receive, Send], Coroutine[Any, Any, None]]) -> None:
-        self.serve = serve
+async def _closed(receive: Receive) -> None:
+    while (await receive())["type"] != "websocket.disconnect":
+        pass
 
 
 class Tunnel:
@@ -140,7 +159,7 @@ class Tunnel:
         self.refuse = refuse
 
 
-Answer = Reply | Stream | Relay | Tunnel
+Answer = Reply | Stream | Tunnel
 
 
 def _warnings(request: Request) -> list[Header]:

@@ -50,13 +50,37 @@ class HttpProtocol(HttpToolsProtocol):
             scope: Any = self.scope
             scope["sampan.peer"] = self.peer
 
+    def _should_upgrade(self) -> bool:
+        """Only our own WebSocket watches are uvicorn's; every other upgrade is passed on as raw bytes, or ignored."""
+        door: Any = self.config.app
+        return super()._should_upgrade() and door.serves_websocket(self.url)
+
     def _unsupported_upgrade_warning(self) -> None:
-        log.debug("a client asks for an upgrade that is not WebSocket")
+        """After such a request nothing is read until it is known for whom."""
+        self.flow.pause_reading()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         scope: Any = cycle.scope
         scope["sampan.whole"] = partial(_send_whole, cycle)
+        scope["sampan.abort"] = partial(_abort, cycle)
+        if self.parser.should_upgrade():
+            cycle.keep_alive = False
+            scope["sampan.upgrade"] = partial(self._hand_over, cycle)
         super()._start_asgi_task(cycle, app)
+
+    def _hand_over(self, cycle: RequestResponseCycle) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The connection itself; HTTP is done with it. ConnectionResetError when it is gone."""
+        if cycle.disconnected or self.transport.is_closing():
+            raise ConnectionResetError("the client has gone away")
+        self.connections.discard(self)
+        self._unset_keepalive_if_required()
+        cycle.response_started = cycle.response_complete = True
+        reader = asyncio.StreamReader(loop=self.loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=self.loop)
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
+        self.flow.resume_reading()
+        return reader, asyncio.StreamWriter(self.transport, protocol, reader, self.loop)
 
     def shutdown(self) -> None:
         """Idle connections end now: their clients do not read, so nobody would answer the TLS farewell."""
@@ -86,6 +110,11 @@ def _send_whole(
     if not cycle.keep_alive:
         cycle.transport.close()
     cycle.on_response()
+
+
+def _abort(cycle: RequestResponseCycle) -> None:
+    cycle.disconnected = True
+    cycle.transport.abort()
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):

@@ -21,7 +21,7 @@ async def _get(context: Context, request: Request, res: Resource) -> Answer:
     container = container_of(pod, request.query("container"))
     if not pod["spec"].get("nodeName"):
         return Reply(b"", content_type=TEXT)  # as upstream: nothing has run, so nothing was said
-    node = await node_of(context, pod, container, f"pods/{info.name}")
+    node = await node_of(context, pod)
     query = [(name, request.query(name)) for name in _PASSED if request.query(name)]
     return await context.kubelet.stream(node, f"/containerLogs/{info.namespace}/{info.name}/{container}", query)
 

@@ -1,43 +1,52 @@
-"""Which container of a pod is meant, and on which node it runs: what log, exec and attach ask first."""
+"""What log, exec, attach and port-forward have in common: which container is meant, and the way to its kubelet."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from api.builtin import NODES
-from api.errors import BadRequest, NotFound
+from api.errors import BadRequest
 from api.meta import Obj
 from apiserver.context import Context
+from apiserver.kubelet import Query, address_of
+from apiserver.request import Request
+from apiserver.response import Answer
+from apiserver.streaming import tunnel
 
 _LISTS = ("initContainers", "containers", "ephemeralContainers")
-_DEFAULT = "kubectl.kubernetes.io/default-container"
 
 
 def container_of(pod: Obj, asked: str) -> str:
-    """BadRequest when the pod has no such container, or several and none was named."""
+    """BadRequest when the pod has no such container, or several and none was named (pod/strategy.go)."""
     name, spec = pod["metadata"]["name"], pod["spec"]
     names = [c["name"] for kind in _LISTS for c in spec.get(kind) or []]
     if asked:
         if asked not in names:
             raise BadRequest(f"container {asked} is not valid for pod {name}")
         return asked
-    main = [c["name"] for c in spec.get("containers") or []]
+    main = spec.get("containers") or []
     if len(main) == 1:
-        return str(main[0])
-    default = (pod["metadata"].get("annotations") or {}).get(_DEFAULT)
-    if default in main:
-        return str(default)
-    text = f"a container name must be specified for pod {name}, choose one of: [{' '.join(main)}]"
-    init = [c["name"] for c in spec.get("initContainers") or []]
-    if init:
-        text += f" or one of the init containers: [{' '.join(init)}]"
-    raise BadRequest(text)
+        return str(main[0]["name"])
+    raise BadRequest(f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]")
 
 
-async def node_of(context: Context, pod: Obj, container: str, what: str) -> Obj:
+async def node_of(context: Context, pod: Obj) -> Obj:
     """The Node of a pod. BadRequest while the pod has none."""
     name = pod["spec"].get("nodeName")
     if not name:
         raise BadRequest(f"pod {pod['metadata']['name']} does not have a host assigned")
-    try:
-        return (await context.store.get(NODES, "", name)).obj()
-    except NotFound as error:
-        raise BadRequest(f"the node {name} of {what} is gone, and container {container} with it") from error
+    return (await context.store.get(NODES, "", name)).obj()
+
+
+async def connect(context: Context, request: Request, pod: Obj, path: str, query: Query) -> Answer:
+    """Pass an upgraded connection through to the pod's kubelet, which speaks all its protocols.
+
+    KEP-4006: a WebSocket is asked for with GET, but who may `get` may not therefore do as much as who may `create`.
+    """
+    node = await node_of(context, pod)
+    if not tunnel.wanted(request):
+        raise BadRequest("Upgrade request required")
+    if tunnel.is_websocket(request):
+        context.authorizer.check(request.user, replace(request.info, verb="create"))
+    url = address_of(node).url("https", path, query)
+    return await context.proxy.relay(request, url, tls=context.kubelet.tls)

@@ -19,6 +19,8 @@ from apiserver.routes import (
     list,
     log,
     patch,
+    portforward,
+    proxy,
     reviews,
     scale,
     status,
@@ -40,6 +42,7 @@ _VERBS: Handlers = {
 }
 _SUBRESOURCES: dict[str, Handlers] = {
     "status": status.HANDLERS,
+    "approval": status.HANDLERS,
     "scale": scale.HANDLERS,
     "binding": binding.HANDLERS,
     "eviction": eviction.HANDLERS,
@@ -48,13 +51,16 @@ _SUBRESOURCES: dict[str, Handlers] = {
     "log": log.HANDLERS,
     "exec": exec.EXEC,
     "attach": exec.ATTACH,
+    "portforward": portforward.HANDLERS,
+    "proxy": proxy.HANDLERS,
 }
 _UNSTORED: dict[tuple[str, str], Handler] = {(row.group, row.plural): handler for row, handler in reviews.ROWS} | {
     ("", "bindings"): binding.HANDLERS["create"]
 }
 UNSTORED_ROWS: tuple[Resource, ...] = (binding.BINDING, *(row for row, _ in reviews.ROWS))
 
-_ON_COLLECTION = frozenset({"create", "list", "watch", "deletecollection"})
+_ON_ONE = frozenset({"get", "update", "patch", "delete"})
+_ON_SOME = frozenset({"list", "watch", "deletecollection"})  # a name is then that of the one to select
 _LONG_RUNNING = frozenset({"log", "exec", "attach", "portforward", "proxy"})
 
 
@@ -86,10 +92,11 @@ def _handler(request: Request, res: Resource) -> Handler:
     info = request.info
     if info.subresource:
         handlers = _SUBRESOURCES.get(info.subresource)
-        if handlers is None or info.subresource not in res.subresources or info.rest:
+        proxied = info.subresource == "proxy"
+        if handlers is None or info.subresource not in res.subresources or (info.rest and not proxied):
             raise _no_such_path()
-        handler = handlers.get(info.verb)
-    elif info.verb not in res.verbs or bool(info.name) == (info.verb in _ON_COLLECTION):
+        handler = handlers.get("get" if proxied and info.verb == "options" else info.verb)
+    elif info.verb not in res.verbs or bool(info.name) != (info.verb in _ON_ONE) and info.verb not in _ON_SOME:
         handler = None
     else:
         handler = _UNSTORED.get((res.group, res.plural)) or _VERBS.get(info.verb)

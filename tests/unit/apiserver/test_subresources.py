@@ -85,7 +85,6 @@ def test_there_are_no_negative_replicas() -> None:
         (pod("a"), "", "a"),
         (pod("a", "b"), "b", "b"),
         (pod("a", init=("i",)), "i", "i"),
-        (pod("a", "b", annotations={"kubectl.kubernetes.io/default-container": "b"}), "", "b"),
     ],
 )
 def test_the_container_that_is_meant(obj: Obj, asked: str, found: str) -> None:
@@ -97,7 +96,7 @@ def test_the_container_that_is_meant(obj: Obj, asked: str, found: str) -> None:
     [
         (pod("a", "b"), "", "a container name must be specified for pod web, choose one of: [a b]"),
         (pod("a", "b", init=("i",)), "",
-         "a container name must be specified for pod web, choose one of: [a b] or one of the init containers: [i]"),
+         "a container name must be specified for pod web, choose one of: [i a b]"),
         (pod("a"), "x", "container x is not valid for pod web"),
     ],
 )  # fmt: skip
