@@ -6,22 +6,41 @@ named `for_…` edit the object they are given.
 
 from __future__ import annotations
 
+import copy
 import random
 import uuid
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from api import meta, schemas
 from api.errors import BadRequest, FieldError, invalid_object
 from api.meta import Obj
+from api.patch.fields import LEAF, Fields
 from api.registry import Resource
 from api.validation import object_meta
+
+Track = Callable[[Obj, Obj | None], None]
+"""Notes in a new object who made of the old one (None: of nothing) what it is."""
 
 # No vowels, and nothing that looks like another: no accidental words in generated names.
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX = 5
 _MAX_GENERATED = 63
 _SERVER_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+_FIXED = (*_SERVER_FIELDS, "name", "namespace")
+_ALL_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
+# As the status strategies of upstream's registries have it.
+_STATUS_KEEPS = {
+    ("", "pods"): ("ownerReferences",),
+    ("apps", "deployments"): ("labels",),
+    ("apiextensions.k8s.io", "customresourcedefinitions"): _ALL_METADATA,
+    ("apiregistration.k8s.io", "apiservices"): _ALL_METADATA,
+    ("flowcontrol.apiserver.k8s.io", "flowschemas"): _ALL_METADATA,
+    ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"): _ALL_METADATA,
+    ("storage.k8s.io", "volumeattachments"): _ALL_METADATA,
+}
 _METADATA = frozenset(("apiVersion", "kind", "metadata", "status"))
 
 STRICT, WARN, IGNORE = "Strict", "Warn", "Ignore"
@@ -36,13 +55,22 @@ def drop_nulls(value: Any) -> Any:
     return value
 
 
+def copy_of_custom(obj: Obj) -> Obj:
+    """A deep copy with the nulls of the metadata dropped: what other nulls mean is for the kind's schema to say."""
+    copied = copy.deepcopy(obj)
+    if isinstance(copied.get("metadata"), dict):
+        copied["metadata"] = drop_nulls(copied["metadata"])
+    return copied
+
+
 def decode(resource: Resource, obj: Obj, field_validation: str = WARN) -> tuple[Obj, list[str]]:
     """The object a client meant, and the warnings it should hear.
 
     Nulls and unknown fields are dropped. BadRequest when a field has the wrong type, or, under Strict, when a
     field is unknown.
     """
-    obj = drop_nulls(obj)
+    # A custom kind may want a null; its own default hook drops the others.
+    obj = drop_nulls(obj) if resource.custom is None else copy_of_custom(obj)
     metadata = obj.setdefault("metadata", {})
     findings = schemas.inspect(resource, obj)
     if findings is None:
@@ -72,12 +100,15 @@ def generate_name(prefix: str) -> str:
     return prefix[: _MAX_GENERATED - _SUFFIX] + suffix
 
 
-def for_create(resource: Resource, obj: Obj, *, now: datetime) -> None:
-    """Fill the metadata of a new object, then defaults. BadRequest when it claims to exist already."""
+def for_create(resource: Resource, obj: Obj, *, now: datetime, track: Track | None = None) -> None:
+    """Fill the metadata of a new object, then defaults. BadRequest when it claims to exist already.
+
+    `track` notes who wrote what: what the server adds by itself from there on belongs to nobody.
+    """
     metadata = obj["metadata"]
     if metadata.get("resourceVersion") not in (None, ""):
         raise BadRequest("resourceVersion should not be set on objects to be created")
-    for name in (*_SERVER_FIELDS, "resourceVersion", "selfLink", "managedFields"):
+    for name in (*_SERVER_FIELDS, "resourceVersion", "selfLink"):
         metadata.pop(name, None)
     if not metadata.get("name") and metadata.get("generateName"):
         metadata["name"] = generate_name(metadata["generateName"])
@@ -88,55 +119,99 @@ def for_create(resource: Resource, obj: Obj, *, now: datetime) -> None:
         metadata["generation"] = 1
     if resource.has_status and not resource.keeps_status_on_create:
         obj.pop("status", None)
-    if resource.has_status:
+    if resource.has_status and resource.custom is None:
         obj.setdefault("status", {})  # always there, as in upstream's answers: clients read through it
     resource.hooks.default(obj)
+    if track is not None:
+        track(obj, None)
     resource.hooks.prepare(obj, None)
 
 
-def for_update(resource: Resource, new: Obj, old: Obj, *, subresource: str = "") -> None:
-    """Keep of `old` what this door may not change, fill defaults, count generations."""
+def for_update(resource: Resource, new: Obj, old: Obj, *, subresource: str = "", track: Track | None = None) -> None:
+    """Keep of `old` what this door may not change, fill defaults, count generations. `track` as on creation."""
     metadata, before = new.setdefault("metadata", {}), old["metadata"]
     new["apiVersion"], new["kind"] = resource.api_version, resource.kind
-    if subresource == "status":
+    if subresource:
+        prepare, _ = resource.hooks.doors.get(subresource) or (resource.hooks.prepare_status, None)
         status = new.get("status")
+        wanted = new.get("spec") if subresource in resource.hooks.spec_doors else None
         for name in [k for k in new if k not in old]:
             del new[name]
         new.update(old)
-        new["metadata"] = dict(before)
+        new["metadata"] = _kept(metadata, before, (*_FIXED, "generateName", *_status_keeps(resource)))
         new["status"] = status or {}
-        resource.hooks.prepare_status(new, old)
+        if status is None and resource.custom is not None:
+            del new["status"]
+        if wanted is not None:
+            new |= {"spec": wanted, "status": old.get("status") or {}}
+        if track is not None:
+            track(new, old)
+        prepare(new, old)
+        if wanted is not None and resource.has_generation and _desired(resource, new) != _desired(resource, old):
+            new["metadata"]["generation"] = int(before.get("generation") or 0) + 1
         return
-    for name in ("selfLink", "managedFields"):
-        metadata.pop(name, None)
-    for name in (*_SERVER_FIELDS, "name", "namespace", "generateName"):
-        if name in before:
-            metadata[name] = before[name]
-        else:
-            metadata.pop(name, None)
+    new["metadata"] = metadata = _kept(metadata, before, (*_FIXED, "generateName"))
     if resource.has_status:
         new.pop("status", None)
         if "status" in old:
             new["status"] = old["status"]
     resource.hooks.default(new)
+    if track is not None:
+        track(new, old)
     resource.hooks.prepare(new, old)
-    if resource.has_generation and _desired(new) != _desired(old):
+    if resource.has_generation and _desired(resource, new) != _desired(resource, old):
         metadata["generation"] = int(before.get("generation") or 0) + 1
 
 
-def _desired(obj: Obj) -> Obj:
-    return {k: v for k, v in obj.items() if k not in _METADATA}
+def _kept(metadata: Obj, before: Obj, names: Iterable[str]) -> Obj:
+    """`metadata` with what stands under `names` as it was."""
+    result = {k: v for k, v in metadata.items() if k != "selfLink"}
+    for name in names:
+        if name in before:
+            result[name] = before[name]
+        else:
+            result.pop(name, None)
+    return result
+
+
+def _status_keeps(resource: Resource) -> tuple[str, ...]:
+    """The metadata, beyond the server's own, that the status door leaves as it is. Most kinds let it change."""
+    return _ALL_METADATA if resource.custom is not None else _STATUS_KEEPS.get((resource.group, resource.plural), ())
+
+
+@lru_cache(maxsize=256)
+def _reset(group: str, plural: str, subresource: str) -> Fields:
+    if subresource not in ("status", "approval"):
+        return {"f:status": LEAF}
+    kept = _STATUS_KEEPS.get((group, plural), ())
+    return {"f:spec": LEAF, **({"f:metadata": {f"f:{name}": LEAF for name in kept}} if kept else {})}
+
+
+def kept_by(resource: Resource, subresource: str) -> tuple[Fields | None, str]:
+    """(the fields that a door puts back as they were, the one field that it does not when that is shorter)."""
+    if not resource.has_status:
+        return None, ""
+    if subresource == "status" and resource.custom is not None:
+        return None, "f:status"
+    return _reset(resource.group, resource.plural, subresource), ""
+
+
+def _desired(resource: Resource, obj: Obj) -> Obj:
+    """A custom kind without a status of its own wants what stands there too."""
+    aside = _METADATA if resource.has_status or resource.custom is None else _METADATA - {"status"}
+    return {k: v for k, v in obj.items() if k not in aside}
 
 
 def check(resource: Resource, new: Obj, old: Obj | None, *, subresource: str = "") -> None:
     """Refuse what breaks a rule: Invalid, with every broken field."""
-    if subresource == "status":
-        errors = resource.hooks.validate_status(new, old)
+    if subresource:
+        _, validate = resource.hooks.doors.get(subresource) or (None, resource.hooks.validate_status)
+        errors = validate(new, old)
     else:
         errors = object_meta(new["metadata"], namespaced=resource.namespaced, name_rule=resource.hooks.name_rule)
         if old is not None:
             errors += _finalizers(new["metadata"], old["metadata"])
-        findings = schemas.inspect(resource, new)
+        findings = schemas.inspect(resource, new) if resource.custom is None else None
         if findings is not None:
             errors += findings.missing
         errors += resource.hooks.validate(new, old)
@@ -161,15 +236,22 @@ def _finalizers(new: Obj, old: Obj) -> list[FieldError]:
 
 
 def equal(new: Obj, old: Obj) -> bool:
-    """Whether an update would change nothing. resourceVersion is not compared."""
+    """Whether an update would change nothing. resourceVersion is not compared, nor when managers last wrote."""
     if new.keys() != old.keys():
         return False
     for key, value in new.items():
+        before = old[key]
         if key == "metadata":
-            mine = {k: v for k, v in value.items() if k != "resourceVersion"}
-            theirs = {k: v for k, v in old["metadata"].items() if k != "resourceVersion"}
-            if mine != theirs:
-                return False
-        elif value != old[key]:
+            value, before = _lasting(value), _lasting(before)
+        if value != before:
             return False
-    return True
+    return _untimed(new) == _untimed(old)
+
+
+def _lasting(metadata: Obj) -> Obj:
+    return {k: v for k, v in metadata.items() if k not in ("resourceVersion", "managedFields")}
+
+
+def _untimed(obj: Obj) -> list[Obj]:
+    entries = obj["metadata"].get("managedFields") or []
+    return [{k: v for k, v in entry.items() if k != "time"} for entry in entries]

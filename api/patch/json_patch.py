@@ -7,7 +7,7 @@ from typing import Any
 import jsonpatch
 import jsonpointer
 
-from api.errors import BadRequest, FieldError, Invalid
+from api.errors import BadRequest, Invalid
 from api.meta import Obj
 
 
@@ -20,13 +20,8 @@ def apply(obj: Obj, operations: Any) -> Obj:
     except jsonpatch.InvalidJsonPatch as error:
         raise BadRequest(f"error decoding patch: {error}") from error
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
-        raise _rejected(str(error)) from error
+        # In upstream's words: why the patch does not apply is not told.
+        raise Invalid("the server rejected our request due to an error in our request") from error
     if not isinstance(result, dict):
         raise BadRequest("the patch does not leave an object")
     return result
-
-
-def _rejected(why: str) -> Invalid:
-    message = f"the server rejected our request due to an error in our request: {why}"
-    cause = FieldError("FieldValueInvalid", "patch", f"Invalid value: {why}")
-    return Invalid(message, {"causes": [{"reason": cause.type, "message": cause.message, "field": cause.field}]})

@@ -320,7 +320,7 @@ def apply(door: Door, live: Obj | None, config: Obj, manager: str, *, force: boo
         )
     if (config.get("metadata") or {}).get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
-    _check(door, config)
+    check(door, config)
     kept: Obj = (
         live if live is not None else {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {}}
     )
@@ -347,7 +347,8 @@ def _about(door: Door, obj: Obj) -> str:
     return f"{where}; {resource.group}/{resource.version}, Kind={resource.kind}"
 
 
-def _check(door: Door, config: Obj) -> None:
+def check(door: Door, config: Obj) -> None:
+    """BadRequest when `config` does not fit its kind, naming every field that does not."""
     found = [f"{path}: {why}" if path else why for path, why in typed.misfits(door.type_, config)]
     if found:
         text = found[0] if len(found) == 1 else "\n".join(["errors:", *(f"  {each}" for each in found)])

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.errors import BadRequest
+from api.meta import Obj
+from api.patch import go
+
 
 def apply(target: Any, patch: Any) -> Any:
     """A new value; `target` and `patch` are left as they are (unchanged parts are shared)."""
@@ -16,6 +20,17 @@ def apply(target: Any, patch: Any) -> Any:
         else:
             result[key] = apply(result.get(key), value)
     return result
+
+
+def checked(obj: Obj, patch: Any) -> Obj:
+    """`apply` to an object. BadRequest when the patch is none."""
+    if not isinstance(patch, dict):
+        kind = "array" if isinstance(patch, list) else go.type_of(patch)
+        raise BadRequest(
+            f"error decoding patch: json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+        )
+    merged: Obj = apply(obj, patch)
+    return merged
 
 
 def diff(old: Any, new: Any) -> Any:

@@ -6,8 +6,9 @@ from api import errors, meta, objects
 from api.builtin import SERVICES
 from api.errors import AlreadyExists, InternalError
 from api.meta import Obj
+from api.objects import Track
 from api.registry import Resource
-from apiserver import allocation, decode, negotiate, represent
+from apiserver import allocation, decode, managing, negotiate, represent
 from apiserver.admission.chain import Attempt
 from apiserver.auth.user import User
 from apiserver.context import Context
@@ -24,11 +25,14 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
     form = negotiate.choose(request.header(b"accept"))
     obj = await decode.read_object(request, res)
     decode.check_names(obj, request.info.namespace if res.namespaced else "", request.info.name)
-    made = await create(context, request.user, res, obj, dry_run=request.dry_run)
+    track = managing.tracker(context, request, res)
+    made = await create(context, request.user, res, obj, dry_run=request.dry_run, track=track)
     return represent.one(form, request, res, made, context.now(), 201)
 
 
-async def create(context: Context, user: User, res: Resource, obj: Obj, *, dry_run: bool = False) -> Stored | Obj:
+async def create(
+    context: Context, user: User, res: Resource, obj: Obj, *, dry_run: bool = False, track: Track | None = None
+) -> Stored | Obj:
     """Admit and store `obj`. A generated name or address that turns out to be taken is chosen again."""
     metadata = obj["metadata"]
     prefix = "" if metadata.get("name") else metadata.get("generateName", "")
@@ -36,7 +40,7 @@ async def create(context: Context, user: User, res: Resource, obj: Obj, *, dry_r
         raise errors.invalid_object(
             res.group, res.kind, "", [errors.required("metadata.name", "name or generateName is required")]
         )
-    objects.for_create(res, obj, now=context.now())
+    objects.for_create(res, obj, now=context.now(), track=track)
     attempt = Attempt(user, "create", res, "", meta.namespace(obj), metadata["name"], obj, None, dry_run)
     await context.admission.mutate(attempt)
     picked: set[str] = set()

@@ -1,94 +1,161 @@
-"""PATCH: JSON patch, JSON merge patch, strategic merge patch. Another format is another row of the table."""
+"""PATCH: JSON patch, JSON merge patch, strategic merge patch, and server-side apply, which may also create."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from api.errors import BadRequest, UnsupportedMedia, invalid, invalid_object
+from api import errors
+from api.errors import AlreadyExists, BadRequest, Conflict, EntityTooLarge, NotFound, UnsupportedMedia, invalid
 from api.meta import Obj
-from api.patch import json_patch, merge, strategic
+from api.patch import go, json_patch, managers, merge, strategic
+from api.patch.managers import Door
 from api.registry import Resource
-from apiserver import decode, negotiate, represent
+from apiserver import decode, managing, negotiate, represent
 from apiserver.context import Context
 from apiserver.request import Request
 from apiserver.response import Answer
+from apiserver.routes.create import create
 from apiserver.routes.update import Transform, change
 
 Apply = Callable[[Resource, Obj, Any], Obj]
 
-
-def _merge(_: Resource, obj: Obj, patch: Any) -> Obj:
-    if not isinstance(patch, dict):
-        raise BadRequest("error decoding patch: a JSON merge patch is an object")
-    merged: Obj = merge.apply(obj, patch)
-    return merged
-
-
-_STRATEGIC = "application/strategic-merge-patch+json"
+_JSON, _MERGE = "application/json-patch+json", "application/merge-patch+json"
+_STRATEGIC, _APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
 _FORMATS: dict[str, Apply] = {
-    "application/json-patch+json": lambda _, obj, patch: json_patch.apply(obj, patch),
-    "application/merge-patch+json": _merge,
+    _JSON: lambda _, obj, patch: json_patch.apply(obj, patch),
+    _MERGE: lambda _, obj, patch: merge.checked(obj, patch),
     _STRATEGIC: strategic.apply,
 }
+_MOST_OPERATIONS = 10_000
+_TRIES = 16
+
+
+def media_of(request: Request, res: Resource) -> str:
+    """The format of the body. UnsupportedMedia; custom kinds know no strategic merge."""
+    media = decode.media_type(request.header(b"content-type"))
+    known = [m for m in (*_FORMATS, _APPLY) if res.custom is None or m != _STRATEGIC]
+    if media not in known:
+        raise UnsupportedMedia(
+            f"the body of the request was in an unknown format - accepted media types include: {', '.join(known)}"
+        )
+    return media
+
+
+def applies(request: Request) -> bool:
+    return decode.media_type(request.header(b"content-type")) == _APPLY
 
 
 async def read(request: Request, res: Resource) -> Transform:
     """The patch of the body as a function from the current object to the wanted one."""
-    media = decode.media_type(request.header(b"content-type"))
-    apply = _FORMATS.get(media)
-    if apply is None:
-        raise UnsupportedMedia(
-            f"the body of the request was in an unknown format - accepted media types include: {', '.join(_FORMATS)}"
-        )
+    media = media_of(request, res)
     body = await request.body()
     try:
         patch = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"error decoding patch: {error}") from error
+    if media == _JSON and isinstance(patch, list) and len(patch) > _MOST_OPERATIONS:
+        raise EntityTooLarge(f"The allowed maximum operations in a JSON patch is {_MOST_OPERATIONS}, got {len(patch)}")
     info = request.info
     namespace = info.namespace if res.namespaced else ""
 
     def transform(current: Obj) -> Obj:
         request.warnings.clear()
-        patched = _shaped(request, res, apply(res, current, patch), patch if media == _STRATEGIC else None)
+        wanted = _FORMATS[media](res, current, patch)
+        shown = go.plain(patch) if media == _STRATEGIC else ""
+        patched = _shaped(request, res, wanted, shown)
         decode.check_names(patched, namespace, info.name)
         return patched
 
     return transform
 
 
-def _shaped(request: Request, res: Resource, patched: Obj, patch: Any) -> Obj:
-    """As `decode.shaped`; what a strategic merge patch breaks is told of the patch, not of the object."""
+def _shaped(request: Request, res: Resource, wanted: Obj, shown: str) -> Obj:
+    """As `decode.shaped`; what a patch breaks is told of the patch, shown as it is or by what it makes."""
     try:
-        return decode.shaped(request, res, patched)
+        return decode.shaped(request, res, wanted)
     except BadRequest as error:
-        if patch is None:
+        _, found, why = error.message.partition(f"cannot be handled as a {res.kind}: ")
+        if not found:
             raise
-        why = error.message.partition(f"cannot be handled as a {res.kind}: ")[2] or error.message
-        cause = invalid("patch", _as_go(patch), why)
-        raise invalid_object("", "", "", [cause]) from error
-
-
-def _as_go(value: Any) -> str:
-    """How Go prints decoded JSON: `map[spec:map[replicas:x]]`."""
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{k}:{_as_go(value[k])}" for k in sorted(value)) + "]"
-    if isinstance(value, list):
-        return "[" + " ".join(_as_go(item) for item in value) + "]"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "<nil>" if value is None else str(value)
+        shown = shown or orjson.dumps(wanted).decode()
+        raise errors.invalid_object("", "", "", [invalid("patch", shown, why)]) from error
 
 
 async def handle(context: Context, request: Request, res: Resource) -> Answer:
     form = negotiate.choose(request.header(b"accept"))
     info = request.info
-    transform = await read(request, res)
-    changed = await change(
-        context, request.user, res, info.namespace if res.namespaced else "", info.name, transform,
-        subresource=info.subresource, dry_run=request.dry_run,
-    )  # fmt: skip
-    return represent.one(form, request, res, changed, context.now())
+    status = 200
+    if media_of(request, res) == _APPLY:
+        changed, status = await _apply(context, request, res)
+    else:
+        track = managing.tracker(context, request, res)
+        transform = await read(request, res)
+        changed = await change(
+            context, request.user, res, info.namespace if res.namespaced else "", info.name, transform,
+            subresource=info.subresource, dry_run=request.dry_run, track=track,
+        )  # fmt: skip
+    return represent.one(form, request, res, changed, context.now(), status)
+
+
+# --- server-side apply ------------------------------------------------------------------------------------
+
+
+async def read_config(request: Request) -> Obj:
+    """The configuration to apply: YAML, of which JSON is a part."""
+    body = await request.body()
+    try:
+        config = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        config = decode.raw(body, "application/yaml")
+    if not isinstance(config, dict):
+        kind = go.type_of(config).replace("map[string]interface {}", "object")
+        raise BadRequest(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal "
+            f"{'array' if isinstance(config, list) else kind} into Go value of type map[string]interface {{}}"
+        )
+    return config
+
+
+def applier(request: Request, door: Door, config: Obj, manager: str) -> Callable[[Obj | None], Obj]:
+    """From the current object, if there is one, to the applied one."""
+    info, res, force = request.info, door.resource, request.flag("force")
+
+    def transform(current: Obj | None) -> Obj:
+        request.warnings.clear()
+        applied = decode.shaped(request, res, managers.apply(door, current, config, manager, force=force))
+        decode.check_names(applied, info.namespace if res.namespaced else "", info.name)
+        return applied
+
+    return transform
+
+
+async def _apply(context: Context, request: Request, res: Resource) -> tuple[Any, int]:
+    """(the object, 201 when it is new). Whoever applies what is not there needs to be allowed to create it."""
+    info, manager = request.info, managing.manager_of(request, applies=True)
+    config = await read_config(request)
+    transform = applier(request, managing.door(context, res, info.subresource), config, manager)
+    namespace = info.namespace if res.namespaced else ""
+    for _ in range(_TRIES):
+        try:
+            changed = await change(
+                context, request.user, res, namespace, info.name, transform,
+                subresource=info.subresource, dry_run=request.dry_run,
+            )  # fmt: skip
+            return changed, 200
+        except NotFound as error:
+            if info.subresource or (error.details.get("kind"), error.details.get("name")) != (res.plural, info.name):
+                raise
+        context.authorizer.check(request.user, replace(info, verb="create"))
+        new = transform(None)
+        if uid := new["metadata"].get("uid"):
+            why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            raise errors.conflict(res.group, res.plural, info.name, why)
+        try:
+            return await create(context, request.user, res, new, dry_run=request.dry_run), 201
+        except AlreadyExists:
+            continue  # another writer was faster: apply to what it made
+    raise Conflict(f"{res.plural} {info.name} comes and goes")

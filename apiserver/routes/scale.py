@@ -5,8 +5,11 @@ from __future__ import annotations
 from api import errors, meta, selectors
 from api.errors import Invalid
 from api.meta import Obj
+from api.objects import Track
+from api.patch import managers
+from api.patch.managers import Door
 from api.registry import Resource
-from apiserver import decode, negotiate, represent
+from apiserver import decode, managing, negotiate, represent
 from apiserver.context import Context
 from apiserver.request import Request
 from apiserver.response import Answer
@@ -66,15 +69,36 @@ async def _update(context: Context, request: Request, res: Resource) -> Answer:
 
 
 async def _patch(context: Context, request: Request, res: Resource) -> Answer:
+    if patch.applies(request):
+        return await _apply(context, request, res)
     apply = await patch.read(request, SCALE)
     return await _change(context, request, res, lambda obj: scaled(obj, apply(scale_of(obj))))
 
 
+async def _apply(context: Context, request: Request, res: Resource) -> Answer:
+    """Applying a Scale applies the replicas of the object itself."""
+    manager = managing.manager_of(request, applies=True)
+    scale = await patch.read_config(request)
+    managers.check(Door(SCALE, context.now()), scale)
+    decode.check_names({"metadata": scale.setdefault("metadata", {})}, request.info.namespace, request.info.name)
+    config = {"apiVersion": res.api_version, "kind": res.kind, "metadata": scale["metadata"]}
+    if (scale.get("spec") or {}).get("replicas") is not None:
+        config["spec"] = {"replicas": scale["spec"]["replicas"]}
+    transform = patch.applier(request, managing.door(context, res, "scale"), config, manager)
+    return await _write(context, request, res, transform, None)
+
+
 async def _change(context: Context, request: Request, res: Resource, transform: Transform) -> Answer:
+    return await _write(context, request, res, transform, managing.tracker(context, request, res))
+
+
+async def _write(
+    context: Context, request: Request, res: Resource, transform: Transform, track: Track | None
+) -> Answer:
     info = request.info
     changed = await change(
         context, request.user, res, info.namespace, info.name, transform, subresource="scale",
-        dry_run=request.dry_run,
+        dry_run=request.dry_run, track=track,
     )  # fmt: skip
     return _answer(context, request, changed.obj() if isinstance(changed, Stored) else changed)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 from api import errors, meta, objects
 from api.errors import ApiError, Conflict, NotFound
 from api.meta import Obj
+from api.objects import Track
 from api.registry import Resource
-from apiserver import allocation, decode, deletion, negotiate, represent
+from apiserver import allocation, decode, deletion, managing, negotiate, represent
 from apiserver.admission.chain import Attempt
 from apiserver.auth.user import User
 from apiserver.context import Context
@@ -29,8 +31,8 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
     namespace = info.namespace if res.namespaced else ""
     decode.check_names(obj, namespace, info.name)
     changed = await change(
-        context, request.user, res, namespace, info.name, lambda _: objects.drop_nulls(obj),
-        subresource=info.subresource, dry_run=request.dry_run,
+        context, request.user, res, namespace, info.name, lambda _: copy.deepcopy(obj),
+        subresource=info.subresource, dry_run=request.dry_run, track=managing.tracker(context, request, res),
     )  # fmt: skip
     return represent.one(form, request, res, changed, context.now())
 
@@ -45,9 +47,10 @@ async def change(
     *,
     subresource: str = "",
     dry_run: bool = False,
+    track: Track | None = None,
 ) -> Stored | Obj:
     """Change one object: transform(a copy of the current one) → the wanted one, which may carry a uid and a
-    resourceVersion as preconditions.
+    resourceVersion as preconditions. `track` notes who did it, unless `transform` does.
 
     Works on the cached object first; when that ends in a refusal or in no change, or another writer was
     faster, works again on a consistent read before it believes so.
@@ -63,7 +66,7 @@ async def change(
             fresh = True
             continue
         try:
-            wanted = await _wanted(context, user, res, current, transform, subresource, avoid, dry_run)
+            wanted = await _wanted(context, user, res, current, transform, subresource, avoid, dry_run, track)
         except ApiError:
             if fresh:
                 raise
@@ -97,26 +100,27 @@ async def _wanted(
     subresource: str,
     avoid: set[str],
     dry_run: bool,
+    track: Track | None,
 ) -> tuple[Obj, set[str]] | None:
     """(the new object, admitted and checked, the claims picked for it); None when it is the old one."""
     old = current.obj()
     new = transform(current.obj())
     check_preconditions(res, new, old)
-    objects.for_update(res, new, old, subresource=_door(subresource))
+    objects.for_update(res, new, old, subresource=_door(res, subresource), track=track)
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
     attempt = Attempt(user, "update", res, subresource, current.namespace, current.name, new, old, dry_run)
     await context.admission.mutate(attempt)
     picked = set() if subresource else await assign(context, res, new, old, avoid)
     if objects.equal(new, old):
         return None
-    objects.check(res, new, old, subresource=_door(subresource))
+    objects.check(res, new, old, subresource=_door(res, subresource))
     await context.admission.validate(attempt)
     return new, picked
 
 
-def _door(subresource: str) -> str:
-    """The rules of the object itself, or those of its status."""
-    return "status" if subresource == "status" else ""
+def _door(res: Resource, subresource: str) -> str:
+    """Whose rules apply: the object's own ("") or those of a subresource that changes its status."""
+    return subresource if subresource == "status" or subresource in res.hooks.doors else ""
 
 
 async def _write(context: Context, res: Resource, current: Stored, new: Obj) -> Stored | Obj:
