@@ -64,6 +64,8 @@ class Hooks:
     validate  semantic rules that the schema cannot say, with upstream's messages and field paths
     prepare_status, validate_status   the same through the status subresource (everything but status and
               a few metadata fields is taken from `old` by the generic code)
+    doors     other subresources that change the status, each with its own prepare and validate; those named in
+              spec_doors change the spec instead
     columns, cells   the Table form; cells(obj, now) gives one value per column. Without them: Name and Age
     name_rule what a name of this kind may be
     claims    names this object holds exclusively (`clusterip/10.96.0.10`); stored with it in one etcd Txn
@@ -76,6 +78,8 @@ class Hooks:
     validate: Validate = _valid
     prepare_status: Prepare = _keep
     validate_status: Validate = _valid
+    doors: Mapping[str, tuple[Prepare, Validate]] = field(default_factory=dict)
+    spec_doors: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     cells: Cells | None = None
     claims: Claims = _no_claims
