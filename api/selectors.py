@@ -222,7 +222,9 @@ class FieldSelector:
         return next((r.value for r in self.requirements if r.field == field and r.equal), None)
 
 
-def parse_fields(text: str, supported: Callable[[str], bool]) -> FieldSelector:
+def parse_fields(
+    text: str, supported: Callable[[str], bool], refusal: str = "field label not supported: {}"
+) -> FieldSelector:
     """`metadata.name=a,spec.nodeName!=b`. BadRequest when malformed or when a field is not supported."""
     requirements: list[FieldRequirement] = []
     for term in re.split(r"(?<!\\),", text):
@@ -233,7 +235,7 @@ def parse_fields(text: str, supported: Callable[[str], bool]) -> FieldSelector:
             raise BadRequest(f"invalid selector: '{term}'; can't understand '{term}'")
         field, operator, value = match.groups()
         if not supported(field):
-            raise BadRequest(f"field label not supported: {field}")
+            raise BadRequest(refusal.format(field))
         value = re.sub(r"\\([\\,=])", r"\1", value)
         requirements.append(FieldRequirement(field, operator != "!=", value))
     return FieldSelector(tuple(requirements))

@@ -192,7 +192,8 @@ class Door:
         if not isinstance(answer, Stream):
             await _refuse(request, error_reply(BadRequest("this path is not served over WebSocket")), send)
             return
-        with self._counted(request, answer.send_frames(receive, send)) as task, contextlib.suppress(asyncio.CancelledError):
+        frames = answer.send_frames(receive, send)
+        with self._counted(request, frames) as task, contextlib.suppress(asyncio.CancelledError):
             await task
 
 

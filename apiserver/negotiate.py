@@ -17,7 +17,10 @@ _FORMS = {
     "PartialObjectMetadata": "Metadata",
     "PartialObjectMetadataList": "Metadata",
 }
-OFFERED = ("application/json",)
+JSON, YAML = "application/json", "application/yaml"
+# Clients of typed languages put protobuf first and take what the Content-Type says. They get JSON.
+_PROTOBUF = "application/vnd.kubernetes.protobuf"
+_MEDIA = {JSON: JSON, YAML: YAML, _PROTOBUF: JSON, "application/*": JSON, "*/*": JSON}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +37,42 @@ OBJECT = Form()
 @lru_cache(maxsize=512)
 def choose(accept: str) -> Form:
     """The first acceptable entry, in order of preference. NotAcceptable when there is none."""
+    return _best(accept, stream=False)[0]
+
+
+@lru_cache(maxsize=128)
+def choose_stream(accept: str) -> Form:
+    """The same for a watch, which has no YAML."""
+    return _best(accept, stream=True)[0]
+
+
+@lru_cache(maxsize=128)
+def media(accept: str) -> str:
+    """JSON or YAML: how the answer is written. An error is always written."""
+    try:
+        return _best(accept, stream=False)[1]
+    except NotAcceptable:
+        return JSON
+
+
+def _best(accept: str, *, stream: bool) -> tuple[Form, str]:
     if not accept.strip():
-        return OBJECT
-    for media, parameters in _entries(accept):
-        if media not in ("application/json", "application/*", "*/*"):
+        return OBJECT, JSON
+    for name, parameters in _entries(accept):
+        media = _MEDIA.get(name)
+        if media is None or (stream and media == YAML) or parameters.get("stream", "watch") != "watch":
             continue
         kind = parameters.get("as", "")
         if not kind:
-            return OBJECT
+            return OBJECT, media
         if kind in _FORMS and parameters.get("g") == "meta.k8s.io" and parameters.get("v") in ("v1", "v1beta1"):
-            return Form(_FORMS[kind], parameters["v"])
-    raise not_acceptable()
+            return Form(_FORMS[kind], parameters["v"]), media
+    raise not_acceptable(JSON, _PROTOBUF) if stream else not_acceptable()
 
 
-def not_acceptable() -> NotAcceptable:
+def not_acceptable(*offered: str) -> NotAcceptable:
     return NotAcceptable(
-        "only the following media types are accepted: " + ", ".join(OFFERED),
+        "only the following media types are accepted: " + ", ".join(offered or (JSON, YAML, _PROTOBUF))
     )
 
 

@@ -121,21 +121,20 @@ class Stream:
     async def send_frames(self, receive: Receive, send: Send) -> None:
         """Over WebSocket: each line is a text frame. Ends when the source does or the client leaves."""
         await send({"type": "websocket.accept"})
-        gone = asyncio.ensure_future(_closed(receive))
+        sending, gone = asyncio.ensure_future(self._send_lines(send)), asyncio.ensure_future(_closed(receive))
         try:
-            while not gone.done():
-                following = asyncio.ensure_future(anext(self.chunks, None))
-                await asyncio.wait((following, gone), return_when=asyncio.FIRST_COMPLETED)
-                if not following.done():
-                    following.cancel()
-                elif (chunk := following.result()) is None:
-                    await send({"type": "websocket.close", "code": 1000})
-                    return
-                else:
-                    for line in chunk.split(b"\n")[:-1]:
-                        await send({"type": "websocket.send", "text": line.decode() + "\n"})
+            await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
         finally:
+            sending.cancel()
             gone.cancel()
+
+    async def _send_lines(self, send: Send) -> None:
+        async for chunk in self.chunks:
+            for line in chunk.splitlines(keepends=True):
+                await send({"type": "websocket.send", "text": line.decode()})
+        await send({"type": "websocket.close", "code": 1000})
 
 
 async def _closed(receive: Receive) -> None:

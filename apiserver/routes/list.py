@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from api.errors import BadRequest
 from api.registry import Resource
 from apiserver import negotiate, represent
 from apiserver.context import Context
@@ -14,9 +13,6 @@ from apiserver.routes import selection
 async def handle(context: Context, request: Request, res: Resource) -> Answer:
     form = negotiate.choose(request.header(b"accept"))
     labels, fields = selection.of(request, res)
-    limit = request.integer("limit") or 0
-    if limit < 0:
-        raise BadRequest(f"limit: Invalid value: {limit}: must be greater than or equal to 0")
     page = await context.store.list(
         res,
         request.info.namespace if res.namespaced else "",
@@ -24,7 +20,8 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
         fields=fields,
         resource_version=request.query("resourceVersion"),
         match=request.query("resourceVersionMatch"),
-        limit=limit,
+        limit=max(0, request.integer("limit") or 0),
         continue_token=request.query("continue"),
+        send_initial=request.flag("sendInitialEvents") if request.query("sendInitialEvents") else None,
     )
     return represent.many(form, request, res, page, context.now())

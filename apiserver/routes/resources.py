@@ -96,7 +96,7 @@ def _handler(request: Request, res: Resource) -> Handler:
         if handlers is None or info.subresource not in res.subresources or (info.rest and not proxied):
             raise _no_such_path()
         handler = handlers.get("get" if proxied and info.verb == "options" else info.verb)
-    elif info.verb not in res.verbs or bool(info.name) != (info.verb in _ON_ONE) and info.verb not in _ON_SOME:
+    elif info.verb not in res.verbs or (bool(info.name) != (info.verb in _ON_ONE) and info.verb not in _ON_SOME):
         handler = None
     else:
         handler = _UNSTORED.get((res.group, res.plural)) or _VERBS.get(info.verb)

@@ -19,7 +19,7 @@ _MIN_TIMEOUT = 1800  # as upstream: without a wish, between this and twice this,
 
 
 async def handle(context: Context, request: Request, res: Resource) -> Answer:
-    form = negotiate.choose(request.header(b"accept"))
+    form = negotiate.choose_stream(request.header(b"accept"))
     labels, fields = selection.of(request, res)
     initial = request.query("sendInitialEvents")
     timeout = min(request.integer("timeoutSeconds") or 0, _MAX_TIMEOUT)
@@ -30,6 +30,7 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
         fields=fields,
         resource_version=request.query("resourceVersion"),
         match=request.query("resourceVersionMatch"),
+        continued=bool(request.query("continue")),
         bookmarks=request.flag("allowWatchBookmarks"),
         send_initial=request.flag("sendInitialEvents") if initial else None,
         timeout=timeout if timeout > 0 else _MIN_TIMEOUT * (1 + random.random()),

@@ -55,8 +55,9 @@ class Reads:
         match: str = "",
         limit: int = 0,
         continue_token: str = "",
+        send_initial: bool | None = None,
     ) -> Page:
-        wanted = versions.for_list(resource_version, match, limit, bool(continue_token))
+        wanted = versions.for_list(resource_version, match, limit, bool(continue_token), send_initial=send_initial)
         selection = select(namespace, labels, fields)
         start, continued = "", False
         if continue_token:
@@ -95,12 +96,15 @@ class Reads:
         fields: FieldSelector = _NO_FIELDS,
         resource_version: str = "",
         match: str = "",
+        continued: bool = False,
         bookmarks: bool = False,
         send_initial: bool | None = None,
         timeout: float = 0,  # noqa: ASYNC109 - the client's timeoutSeconds: when the watch ends well
     ) -> Watch:
         """Malformed options raise. A resourceVersion that is too old comes as an ERROR event, as upstream does."""
-        wanted, initial, initial_end = versions.for_watch(resource_version, match, send_initial, bookmarks)
+        wanted, initial, initial_end = versions.for_watch(
+            resource_version, match, send_initial, bookmarks, continued=continued
+        )
         selection = select(namespace, labels, fields)
         if wanted.freshness is Freshness.EXACT:
             self._filled()

@@ -59,16 +59,21 @@ def for_get(resource_version: str) -> Wanted:
     return _any_of(resource_version)
 
 
-def for_list(resource_version: str, match: str, limit: int, continued: bool) -> Wanted:
+def for_list(
+    resource_version: str, match: str, limit: int, continued: bool, *, send_initial: bool | None = None
+) -> Wanted:
     errors: list[FieldError] = []
     if match:
-        if continued:
-            errors.append(_forbidden_match("is forbidden when continue is provided"))
         if not resource_version:
             errors.append(_forbidden_match("is forbidden unless resourceVersion is provided"))
-        errors += _unknown_match(match)
+        if continued:
+            errors.append(_forbidden_match("is forbidden when continue is provided"))
+        if match not in ("Exact", "NotOlderThan"):
+            errors.append(not_supported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]))
         if match == "Exact" and resource_version == "0":
             errors.append(_forbidden_match('"exact" is forbidden for resourceVersion "0"'))
+    if send_initial is not None:
+        errors.append(forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     if errors:
         raise _invalid(errors)
     if continued and resource_version not in ("", "0"):
@@ -86,18 +91,21 @@ class WatchStart(NamedTuple):
     initial_end: bool  # … and mark where it ends with a bookmark
 
 
-def for_watch(resource_version: str, match: str, send_initial: bool | None, bookmarks: bool) -> WatchStart:
+def for_watch(
+    resource_version: str, match: str, send_initial: bool | None, bookmarks: bool, *, continued: bool = False
+) -> WatchStart:
+    """https://github.com/kubernetes/enhancements/tree/master/keps/sig-api-machinery/3157-watch-list"""
     errors: list[FieldError] = []
-    if send_initial is not None:
+    if send_initial is not None and match != "NotOlderThan":
+        why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        errors.append(forbidden_field("resourceVersionMatch", why))
+    if match:
+        if send_initial is None:
+            errors.append(_forbidden_match("is forbidden for watch unless sendInitialEvents is provided"))
         if match != "NotOlderThan":
-            errors.append(
-                forbidden_field(
-                    "resourceVersionMatch",
-                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-                )
-            )
-    elif match:
-        errors.append(_forbidden_match("is forbidden for watch unless sendInitialEvents is provided"))
+            errors.append(not_supported("resourceVersionMatch", match, ["NotOlderThan"]))
+        if continued:
+            errors.append(_forbidden_match("is forbidden when continue is provided"))
     if errors:
         raise _invalid(errors)
     wanted = _any_of(resource_version)
@@ -128,12 +136,6 @@ def list_too_old() -> Expired:
 
 def _forbidden_match(why: str) -> FieldError:
     return forbidden_field("resourceVersionMatch", f"resourceVersionMatch {why}")
-
-
-def _unknown_match(match: str) -> list[FieldError]:
-    if match in ("Exact", "NotOlderThan"):
-        return []
-    return [not_supported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""])]
 
 
 def _invalid(errors: list[FieldError]) -> Invalid:

@@ -15,6 +15,7 @@ from tests.harness.apiserver import ApiServer
 from tests.harness.etcd import EtcdServer
 from tests.harness.pki import Pki
 from tests.harness.process import Process
+from tests.harness.raw import Raw
 from tests.harness.upstream import Kubectl
 
 
@@ -80,6 +81,14 @@ async def ours(apiserver: ApiServer) -> AsyncIterator[ApiClient]:
     client = ApiClient(apiserver.admin())
     yield client
     await client.close()
+
+
+@pytest.fixture
+def http(apiserver: ApiServer) -> Iterator[Raw]:
+    """Plain HTTP, as administrator."""
+    raw = Raw(apiserver.admin())
+    yield raw
+    raw.close()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from api.errors import NotAcceptable
-from apiserver.negotiate import OBJECT, Form, choose, wants_aggregated_discovery
+from apiserver.negotiate import OBJECT, Form, choose, choose_stream, media, wants_aggregated_discovery
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
@@ -21,6 +21,9 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
         ("application/json; as=PartialObjectMetadataList; g=meta.k8s.io; v=v1", Form("Metadata")),
         ("application/json;g=meta.k8s.io;v=v1;as=PartialObjectMetadata", Form("Metadata")),
         ("application/vnd.kubernetes.protobuf,application/json", OBJECT),
+        ("application/vnd.kubernetes.protobuf", OBJECT),
+        ("application/json;stream=watch", OBJECT),
+        ("application/yaml", OBJECT),
         ("application/json;as=Unknown;v=v1;g=meta.k8s.io,application/json", OBJECT),
         ("text/html,*/*;q=0.1", OBJECT),
     ],
@@ -33,14 +36,24 @@ def test_the_first_form_we_have_wins(accept: str, form: Form) -> None:
     "accept",
     [
         "application/xml",
-        "application/vnd.kubernetes.protobuf",
+        "application/cbor",
         "application/json;q=0",
         "application/json;as=Other;v=v1",
     ],
 )
 def test_what_we_do_not_have_is_not_acceptable(accept: str) -> None:
-    with pytest.raises(NotAcceptable, match="application/json"):
+    with pytest.raises(NotAcceptable, match="application/json, application/yaml, application/vnd.kubernetes.protobuf"):
         choose(accept)
+    assert media(accept) == "application/json", "the error itself is written all the same"
+
+
+def test_yaml_is_for_answers_that_end() -> None:
+    """A watch has no YAML form: k8s.io/apiserver/pkg/endpoints/handlers/negotiation, NegotiateOutputMediaTypeStream."""
+    assert media("application/yaml, application/json") == "application/yaml"
+    assert media("application/json, application/yaml") == "application/json"
+    assert choose_stream("application/yaml, application/json") == OBJECT
+    with pytest.raises(NotAcceptable):
+        choose_stream("application/yaml")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ CASES = [
     ("GET", "/api/v1/nodes/n1", "get", "", "v1", "", "nodes", "", "n1"),
     ("GET", "/api/v1/watch/pods", "watch", "", "v1", "", "pods", "", ""),
     ("GET", "/api/v1/watch/namespaces/other/pods", "watch", "", "v1", "other", "pods", "", ""),
+    ("GET", "/api/v1/watch/namespaces/other/pods/foo", "watch", "", "v1", "other", "pods", "", "foo"),
     ("GET", "/api/v1/namespaces/other/pods/foo/log", "get", "", "v1", "other", "pods", "log", "foo"),
     ("POST", "/api/v1/namespaces/other/pods/foo/binding", "create", "", "v1", "other", "pods", "binding", "foo"),
     ("PUT", "/api/v1/namespaces/other/finalize", "update", "", "v1", "other", "namespaces", "finalize", "other"),
@@ -68,3 +69,21 @@ def test_a_get_of_one_object_is_never_a_watch() -> None:
 def test_every_path_has_a_reading(method: str, path: str, query: str) -> None:
     parse(method, "/" + path, query)
     parse(method, "/api/v1/" + path, query)
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "verb", "name"),
+    [
+        ("GET", "fieldSelector=metadata.name%3Dfoo", "list", "foo"),
+        ("GET", "watch=1&fieldSelector=metadata.name==foo,spec.nodeName=n", "watch", "foo"),
+        ("DELETE", "fieldSelector=metadata.name=foo", "deletecollection", "foo"),
+        ("GET", "fieldSelector=metadata.name!=foo", "list", ""),
+        ("GET", "fieldSelector=metadata.name=a/b", "list", ""),
+        ("GET", "fieldSelector=spec.nodeName=n&labelSelector=metadata.name=foo", "list", ""),
+    ],
+)
+def test_a_selected_name_counts_as_named(method: str, query: str, verb: str, name: str) -> None:
+    """So that a grant on one object (RBAC resourceNames) lets its holder list and watch just that one:
+    https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-resources"""
+    info = parse(method, "/api/v1/namespaces/other/pods", query)
+    assert (info.verb, info.name) == (verb, name)

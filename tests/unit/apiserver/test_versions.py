@@ -41,6 +41,12 @@ def test_bad_list_options_say_why(version: str, match: str, continued: bool, mes
     assert caught.value.code in (400, 422)
 
 
+def test_a_list_sends_no_initial_events() -> None:
+    """KEP-3157"""
+    with pytest.raises(ApiError, match="sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"):
+        for_list("", "", 0, False, send_initial=False)
+
+
 def test_get_takes_unset_any_and_not_older() -> None:
     assert for_get("").freshness is Freshness.LATEST
     assert for_get("0").freshness is Freshness.ANY
