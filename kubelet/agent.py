@@ -16,6 +16,7 @@ from kubelet.docker_runtime import DockerRuntime
 from kubelet.hooks import Hooks
 from kubelet.images import Images
 from kubelet.lookup import Lookup
+from kubelet.network import PodNetwork
 from kubelet.node import NodeAgent
 from kubelet.pleg import Observer
 from kubelet.pods import Pods
@@ -74,12 +75,13 @@ async def serve(daemon: Daemon) -> None:
     observer = Observer(runtime, clock)
     pods = Pods(pod_informer, observer, volumes, clock)
     observer.on_change(pods.container_changed)
+    network = PodNetwork(runtime, observer.sandboxes)
     runner = Runner(
-        runtime, observer, Images(runtime, clock), volumes, lookup, hooks, services.store.list, recorder,
+        runtime, observer, Images(runtime, clock), volumes, lookup, hooks, network, services.store.list, recorder,
         facts, clock,
     )  # fmt: skip
     node = NodeAgent(
-        client, runtime, node_informer, facts, volumes, recorder, clock,
+        client, runtime, network, node_informer, facts, volumes, recorder, clock,
         root=root, port=args.port, labels=parse_labels(args.node_labels),
     )  # fmt: skip
     manager = StatusManager(client, pods.stored, clock)
@@ -95,9 +97,15 @@ async def serve(daemon: Daemon) -> None:
     await server.start(facts.host_ip, args.port, args.tls_cert_file, args.tls_private_key_file, args.client_ca_file)
     try:
         async with asyncio.TaskGroup() as group:
+            group.create_task(_adopt(observer, network))
             for part in (recorder, pod_informer, services, observer, node, pods):
                 group.create_task(part.run())
     finally:
         await server.stop()
         await hooks.close()
         runtime.close()
+
+
+async def _adopt(observer: Observer, network: PodNetwork) -> None:
+    await observer.wait_listed()
+    await network.adopt()

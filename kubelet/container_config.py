@@ -15,6 +15,7 @@ from kubelet.docker_labels import (
     CONTAINER_NAME,
     GRACE,
     NETWORK,
+    POD_IP,
     POD_NAME,
     POD_NAMESPACE,
     POD_UID,
@@ -81,11 +82,12 @@ def _labels(name: str, pod: Mapping[str, Any], attempt: int, around: Surrounding
     }
 
 
-def sandbox(pod: Mapping[str, Any], attempt: int, around: Surroundings) -> Obj:
+def sandbox(pod: Mapping[str, Any], attempt: int, around: Surroundings, address: str = "") -> Obj:
+    """`address` is what the kubelet will plug it in with itself; without one Docker does it."""
     spec = pod["spec"]
     context = spec.get("securityContext") or {}
     host: Obj = {
-        "NetworkMode": "host" if spec.get("hostNetwork") else NETWORK,
+        "NetworkMode": "host" if spec.get("hostNetwork") else "none" if address else NETWORK,
         "IpcMode": "host" if spec.get("hostIPC") else "shareable",
         "LogConfig": {"Type": "none"},
         "ReadonlyRootfs": True,
@@ -99,7 +101,7 @@ def sandbox(pod: Mapping[str, Any], attempt: int, around: Surroundings) -> Obj:
         host["Sysctls"] = {s["name"]: s["value"] for s in context["sysctls"]}
     config: Obj = {
         "Image": around.image,
-        "Labels": _labels(SANDBOX, pod, attempt, around),
+        "Labels": _labels(SANDBOX, pod, attempt, around) | ({POD_IP: address} if address else {}),
         "HostConfig": host,
     }
     if not spec.get("hostNetwork"):

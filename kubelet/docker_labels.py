@@ -17,5 +17,6 @@ TERMINATION_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 GRACE = "io.kubernetes.pod.terminationGracePeriod"
 SANDBOX_ID = "sampan.io/sandbox-id"
 SPEC_HASH = "sampan.io/container-hash"
+POD_IP = "sampan.io/pod-ip"
 
 NETWORK = "sampan"

@@ -29,6 +29,7 @@ from kubelet.docker_labels import (
     CONTAINER_NAME,
     GRACE,
     NODE_LABEL,
+    POD_IP,
     POD_NAME,
     POD_NAMESPACE,
     POD_UID,
@@ -357,12 +358,17 @@ def _container(found: Mapping[str, Any]) -> Container:
         kind, failed = "exited", True
     created = parse_docker_time(found.get("Created"))
     networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
-    ips = [
-        address
-        for network in networks.values()
-        for address in (network.get("IPAddress"), network.get("GlobalIPv6Address"))
-        if address
-    ]
+    own_address = labels.get(POD_IP, "")
+    ips = (
+        [own_address]
+        if own_address and kind == "running"
+        else [
+            address
+            for network in networks.values()
+            for address in (network.get("IPAddress"), network.get("GlobalIPv6Address"))
+            if address
+        ]
+    )
     return Container(
         id=found["Id"],
         pod_uid=labels.get(POD_UID, ""),
@@ -383,6 +389,8 @@ def _container(found: Mapping[str, Any]) -> Container:
         image_id=f"docker://{found['Image']}" if found.get("Image") else "",
         grace=int(labels.get(GRACE) or 30),
         ips=tuple(ips),
+        own_address=own_address,
+        pid=int(state.get("Pid") or 0),
         host_network=host.get("NetworkMode") == "host",
         termination_log=labels.get(TERMINATION_LOG, ""),
         message_from_logs=labels.get(TERMINATION_POLICY) == "FallbackToLogsOnError",

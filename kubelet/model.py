@@ -43,6 +43,10 @@ class Container:
     """The pod's termination grace when the container was made: all we know of an orphan."""
     ips: tuple[str, ...] = ()
     """A sandbox's addresses on the pod network."""
+    own_address: str = ""
+    """The one of them that the kubelet gave it; "" when Docker did."""
+    pid: int = 0
+    """Of the first process while it runs, as the node counts them."""
     host_network: bool = False
     termination_log: str = ""
     """Where the file behind terminationMessagePath lies on the node."""

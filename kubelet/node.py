@@ -19,8 +19,9 @@ from client.clock import Clock
 from client.events import EventRecorder
 from client.http import ApiClient
 from client.informer import Informer
-from kubelet import network, node_status
+from kubelet import node_status
 from kubelet.docker_runtime import DockerRuntime, Image, RuntimeFailure
+from kubelet.network import PodNetwork
 from kubelet.runner import Facts
 from kubelet.volumes.manager import Volumes
 
@@ -39,6 +40,7 @@ class NodeAgent:
         self,
         client: ApiClient,
         runtime: DockerRuntime,
+        network: PodNetwork,
         informer: Informer,
         facts: Facts,
         volumes: Volumes,
@@ -50,6 +52,7 @@ class NodeAgent:
         labels: dict[str, str],
     ) -> None:
         self._client, self._runtime, self._informer, self._facts = client, runtime, informer, facts
+        self._network = network
         self._volumes, self._recorder, self._clock = volumes, recorder, clock
         self._root, self._port, self._labels = root, port, labels
         self._network_error = "waiting for the node's pod CIDR"
@@ -254,7 +257,7 @@ class NodeAgent:
         if not cidr or cidr == self._network_ready_for or self._runtime_error:
             return
         try:
-            await network.ensure(self._runtime, cidr)
+            await self._network.ensure(cidr)
         except RuntimeFailure as error:
             self._network_error = str(error)
             _log.warning("no pod network yet", why=str(error))

@@ -52,6 +52,9 @@ class Observer:
     def pods(self) -> list[str]:
         return [uid for uid, ids in self._by_pod.items() if ids]
 
+    def sandboxes(self) -> list[Container]:
+        return [container for container in self._containers.values() if container.is_sandbox]
+
     def get(self, container_id: str) -> Container | None:
         return self._containers.get(container_id)
 

@@ -27,6 +27,7 @@ from kubelet.hooks import HookFailure, Hooks
 from kubelet.images import ImageFailure, Images, pull_policy
 from kubelet.lookup import Lookup
 from kubelet.model import SANDBOX, Container, Failure, field_path, find_container
+from kubelet.network import PodNetwork
 from kubelet.pleg import Observer
 from kubelet.sandbox_image import IMAGE, archive
 from kubelet.volumes.base import VolumeError
@@ -71,6 +72,7 @@ class Runner:
         volumes: Volumes,
         lookup: Lookup,
         hooks: Hooks,
+        network: PodNetwork,
         services: Callable[[], Iterable[Obj]],
         recorder: EventRecorder,
         facts: Facts,
@@ -79,6 +81,7 @@ class Runner:
         self.facts = facts
         self._runtime, self._observer, self._images, self._volumes = runtime, observer, images, volumes
         self._lookup, self._hooks, self._services, self._recorder = lookup, hooks, services, recorder
+        self._network = network
         self._clock = clock
         self._sandbox_image_checked = False
 
@@ -93,20 +96,32 @@ class Runner:
             raise self._failed("ContainerCreating", str(error), attempt, _CONFIG_RETRY) from error
         try:
             await self._ensure_sandbox_image()
-            sandbox_id = await self._create_and_start(
-                container_name(SANDBOX, pod, attempt),
-                lambda: container_config.sandbox(pod, attempt, self._surroundings(IMAGE)),
-            )
-            sandbox = await self._observer.refresh(sandbox_id)
+            sandbox = await self._make_sandbox(pod, attempt)
         except Unreachable:
             raise
-        except RuntimeFailure as error:
+        except (RuntimeFailure, OSError) as error:
             self._sandbox_image_checked = False
             text = f"Failed to create pod sandbox: {error}"
             self._recorder.event(pod, "Warning", "FailedCreatePodSandBox", text)
             raise self._failed("ContainerCreating", text, attempt, _CREATE_RETRY) from error
         if sandbox is not None:
             await asyncio.to_thread(self._write_names, pod, sandbox.ips)
+
+    async def _make_sandbox(self, pod: Obj, attempt: int) -> Container | None:
+        with self._network.lease(pod) as address:
+            sandbox_id = await self._create_and_start(
+                container_name(SANDBOX, pod, attempt),
+                lambda: container_config.sandbox(pod, attempt, self._surroundings(IMAGE), address),
+            )
+            sandbox = await self._observer.refresh(sandbox_id)
+            if sandbox is not None:
+                try:
+                    await self._network.connect(sandbox)
+                except OSError:
+                    await self._runtime.remove(sandbox_id)
+                    self._observer.forget(sandbox_id)
+                    raise
+            return sandbox
 
     async def _ensure_sandbox_image(self) -> None:
         if self._sandbox_image_checked:

@@ -278,8 +278,8 @@ def test_only_the_apiserver_and_administrators_may_ask() -> None:
 
 def test_network_body() -> None:
     body = network.network_body("10.244.7.0/24", {}, (20, 10, 24))
-    assert body["IPAM"]["Config"] == [{"Subnet": "10.244.7.0/24", "Gateway": "10.244.7.1"}]
-    assert network.subnet_of(body) == "10.244.7.0/24"
+    pool = {"Subnet": "10.244.7.0/24", "IPRange": "10.244.7.192/26", "Gateway": "10.244.7.1"}
+    assert body["IPAM"]["Config"] == [pool]
     assert "com.docker.network.bridge.gateway_mode_ipv4" not in body["Options"]
     newer = network.network_body("10.244.7.0/24", {}, (28, 0, 1))
     assert newer["Options"]["com.docker.network.bridge.gateway_mode_ipv4"] == "nat-unprotected"

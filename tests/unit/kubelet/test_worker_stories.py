@@ -16,6 +16,7 @@ from kubelet.docker_labels import CONTAINER_NAME, POD_UID, RESTART_COUNT, SANDBO
 from kubelet.docker_runtime import DockerRuntime, Event, Image, Missing, Refused
 from kubelet.images import Images
 from kubelet.model import SANDBOX, Container
+from kubelet.network import PodNetwork
 from kubelet.pleg import Observer
 from kubelet.runner import Facts, Runner
 from kubelet.status_manager import StatusManager
@@ -123,7 +124,7 @@ class Node:
         facts = Facts("n1", "192.0.2.1", "10.96.0.10", "cluster.local")
         runner = Runner(
             runtime, self.observer, Images(runtime, self.clock), volumes, cast(Any, None), cast(Any, None),
-            list, recorder, facts, self.clock,
+            PodNetwork(runtime, self.observer.sandboxes), list, recorder, facts, self.clock,
         )  # fmt: skip
         self.shared = Shared(
             client, self.observer, runner, cast(Any, None), volumes,
