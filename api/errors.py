@@ -23,6 +23,7 @@ Codes, reasons and message wording follow k8s.io/apimachinery/pkg/api/errors.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -204,12 +205,12 @@ class FieldError:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if value is None:
-        return "null"
+    if isinstance(value, str) or value is None:
+        return json.dumps("null" if value is None else value, ensure_ascii=False)
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return str(value)
 
 
@@ -219,6 +220,19 @@ def required(field: str, detail: str = "") -> FieldError:
 
 def invalid(field: str, value: Any, detail: str) -> FieldError:
     return FieldError("FieldValueInvalid", field, f"Invalid value: {_shown(value)}: {detail}")
+
+
+def type_invalid(field: str, value: Any, detail: str) -> FieldError:
+    return FieldError("FieldValueTypeInvalid", field, f"Invalid value: {_shown(value)}: {detail}")
+
+
+def too_long(field: str, limit: int) -> FieldError:
+    return FieldError("FieldValueTooLong", field, f"Too long: may not be more than {limit} bytes")
+
+
+def too_many(field: str, found: int, limit: int) -> FieldError:
+    items = "item" if limit == 1 else "items"
+    return FieldError("FieldValueTooMany", field, f"Too many: {found}: must have at most {limit} {items}")
 
 
 def duplicate(field: str, value: Any) -> FieldError:

@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from api import meta, schemas
+from api import canonical, meta, schemas
 from api.errors import BadRequest, FieldError, invalid_object
 from api.meta import Obj
 from api.patch.fields import LEAF, Fields
@@ -72,6 +72,10 @@ def decode(resource: Resource, obj: Obj, field_validation: str = WARN) -> tuple[
     # A custom kind may want a null; its own default hook drops the others.
     obj = drop_nulls(obj) if resource.custom is None else copy_of_custom(obj)
     metadata = obj.setdefault("metadata", {})
+    try:
+        canonical.quantities_of(resource, obj)
+    except ValueError as error:
+        raise _undecodable(resource, str(error)) from error
     findings = schemas.inspect(resource, obj)
     if findings is None:
         return obj, []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -54,3 +56,9 @@ def labels(values: Mapping[str, str] | None) -> str:
 
 def join(values: Iterable[str]) -> str:
     return ",".join(values) or "<none>"
+
+
+def diff(before: Any, after: Any) -> str:
+    """What differs, as a unified diff of both as indented JSON: for messages about fields that may not change."""
+    old, new = (json.dumps(value, indent=1, sort_keys=True).splitlines() for value in (before, after))
+    return "\n".join(list(difflib.unified_diff(old, new, lineterm=""))[2:])

@@ -57,6 +57,7 @@ def units(quantity: Quantity) -> int:
     return int(parse(quantity).to_integral_value(rounding=ROUND_CEILING))
 
 
+@lru_cache(maxsize=8192)
 def canonical(quantity: Quantity) -> str:
     """The form upstream stores and prints: `0.5` → `500m`, `1024Ki` → `1Mi`, `1000m` → `1`."""
     value = parse(quantity)

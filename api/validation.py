@@ -33,7 +33,7 @@ SUBDOMAIN_TEXT = (
     "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
-_QUALIFIED_TEXT = (
+QUALIFIED_TEXT = (
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
     "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
     "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
@@ -49,20 +49,45 @@ _ANNOTATIONS_LIMIT = 256 * 1024
 
 def dns_label(value: str, field: str) -> Errors:
     if len(value) > 63:
-        return [invalid(field, value, "must be no more than 63 characters")]
+        return [invalid(field, value, "must be no more than 63 bytes")]
     return [] if _LABEL.match(value) else [invalid(field, value, LABEL_TEXT)]
 
 
 def dns_1035_label(value: str, field: str) -> Errors:
     if len(value) > 63:
-        return [invalid(field, value, "must be no more than 63 characters")]
+        return [invalid(field, value, "must be no more than 63 bytes")]
     return [] if _LABEL_1035.match(value) else [invalid(field, value, LABEL_1035_TEXT)]
 
 
 def dns_subdomain(value: str, field: str) -> Errors:
     if len(value) > 253:
-        return [invalid(field, value, "must be no more than 253 characters")]
+        return [invalid(field, value, "must be no more than 253 bytes")]
     return [] if _SUBDOMAIN.match(value) else [invalid(field, value, SUBDOMAIN_TEXT)]
+
+
+def qualified_name(value: str, field: str) -> Errors:
+    """A label or annotation key: an optional DNS subdomain prefix, `/`, a name."""
+    if selectors.is_qualified_name(value):
+        return []
+    prefix, slash, name = value.rpartition("/")
+    if "/" in prefix:
+        text = QUALIFIED_TEXT.replace("name part", "a qualified name", 1)
+        text += " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        return [invalid(field, value, text)]
+    errors: Errors = []
+    if slash and not prefix:
+        errors.append(invalid(field, value, "prefix part must be non-empty"))
+    elif slash:
+        errors += [
+            invalid(field, value, "prefix part " + e.message.split(": ", 2)[2]) for e in dns_subdomain(prefix, field)
+        ]
+    if not name:
+        errors.append(invalid(field, value, "name part must be non-empty"))
+    elif len(name) > 63:
+        errors.append(invalid(field, value, "name part must be no more than 63 bytes"))
+    if not selectors.is_qualified_name(name[:63]):
+        errors.append(invalid(field, value, QUALIFIED_TEXT))
+    return errors
 
 
 def path_segment(value: str, field: str) -> Errors:
@@ -74,7 +99,7 @@ def path_segment(value: str, field: str) -> Errors:
 
 def config_key(value: str, field: str) -> Errors:
     if len(value) > 253:
-        return [invalid(field, value, "must be no more than 253 characters")]
+        return [invalid(field, value, "must be no more than 253 bytes")]
     if value in (".", "..") or not _CONFIG_KEY.match(value):
         return [invalid(field, value, "a valid config key must consist of alphanumeric characters, '-', '_' or '.' "
                         "(e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is "
@@ -85,16 +110,21 @@ def config_key(value: str, field: str) -> Errors:
 def labels(values: Mapping[str, str] | None, field: str) -> Errors:
     errors: Errors = []
     for key, value in (values or {}).items():
-        if not selectors.is_qualified_name(key):
-            errors.append(invalid(field, key, _QUALIFIED_TEXT))
-        if not selectors.is_label_value(value):
-            errors.append(invalid(field, value, _LABEL_VALUE_TEXT))
+        errors += qualified_name(key, field) + label_value(value, field)
     return errors
+
+
+def label_value(value: str, field: str) -> Errors:
+    if selectors.is_label_value(value):
+        return []
+    if len(value) > 63:
+        return [invalid(field, value, "must be no more than 63 bytes")]
+    return [invalid(field, value, _LABEL_VALUE_TEXT)]
 
 
 def annotations(values: Mapping[str, str] | None, field: str) -> Errors:
     values = values or {}
-    errors = [invalid(field, k, _QUALIFIED_TEXT) for k in values if not selectors.is_qualified_name(k.lower())]
+    errors = [e for key in values for e in qualified_name(key.lower(), field)]
     if sum(len(k) + len(v) for k, v in values.items()) > _ANNOTATIONS_LIMIT:
         errors.append(
             FieldError("FieldValueTooLong", field, f"Too long: may not be more than {_ANNOTATIONS_LIMIT} bytes")
@@ -120,8 +150,7 @@ def label_selector(selector: Mapping[str, Any] | None, field: str) -> Errors:
                 )
         else:
             errors.append(invalid(f"{at}.operator", operator or "", "not a valid selector operator"))
-        if not selectors.is_qualified_name(expression.get("key") or ""):
-            errors.append(invalid(f"{at}.key", expression.get("key") or "", _QUALIFIED_TEXT))
+        errors += qualified_name(expression.get("key") or "", f"{at}.key")
     return errors
 
 
@@ -204,9 +233,9 @@ def object_meta(metadata: Obj, *, namespaced: bool, name_rule: Any = dns_subdoma
     errors += annotations(metadata.get("annotations"), "metadata.annotations")
     errors += _owners(metadata.get("ownerReferences") or [])
     for finalizer in metadata.get("finalizers") or []:
-        if not selectors.is_qualified_name(finalizer):
-            errors.append(invalid("metadata.finalizers", finalizer, _QUALIFIED_TEXT))
-        elif "/" not in finalizer and finalizer not in ("orphan", "foregroundDeletion", "kubernetes"):
+        wrong = qualified_name(finalizer, "metadata.finalizers")
+        errors += wrong
+        if not wrong and "/" not in finalizer and finalizer not in ("orphan", "foregroundDeletion", "kubernetes"):
             errors.append(
                 invalid(
                     "metadata.finalizers",

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from api import meta, printing, quantities
-from api.errors import forbidden_field, invalid
-from api.kinds import pod_defaults, pod_validation
+from api.errors import forbidden_field
+from api.kinds import pod_defaults, pod_update, pod_validation
 from api.meta import Obj
 from api.registry import Column, Hooks
 from api.validation import Errors
@@ -19,17 +19,60 @@ _COMPUTE = ("cpu", "memory")
 def default(pod: Obj) -> None:
     spec = pod.setdefault("spec", {})
     pod_defaults.spec(spec)
-    spec.setdefault("enableServiceLinks", True)
+    pod_defaults.pod(spec)
 
 
 def prepare(pod: Obj, old: Obj | None) -> None:
     """Status comes from the kubelet alone; a new pod is Pending with its QoS class."""
     pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod["spec"])} if old is None else old.get("status", {})
+    if old is None:
+        if pod["spec"].get("schedulingGates"):
+            gated = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}
+            message = "Scheduling is blocked due to non-empty scheduling gates"
+            pod["status"]["conditions"] = [{**gated, "message": message}]
+        _match_label_keys(pod)
+    elif old["spec"].get("ephemeralContainers"):
+        pod["spec"]["ephemeralContainers"] = old["spec"]["ephemeralContainers"]
+    else:
+        pod["spec"].pop("ephemeralContainers", None)
+
+
+def _match_label_keys(pod: Obj) -> None:
+    """(mis)matchLabelKeys become part of the selector, with the values of the pod's labels (KEP-3633, KEP-3243)."""
+    labels, spec = meta.labels(pod), pod["spec"]
+    affinity = spec.get("affinity") or {}
+    terms = list(spec.get("topologySpreadConstraints") or ())
+    for kind in ("podAffinity", "podAntiAffinity"):
+        terms += (affinity.get(kind) or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+        for weighted in (affinity.get(kind) or {}).get("preferredDuringSchedulingIgnoredDuringExecution") or ():
+            terms.append(weighted.get("podAffinityTerm") or {})
+    for term in terms:
+        selector = term.get("labelSelector")
+        for name, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")):
+            for key in term.get(name) or () if selector is not None else ():
+                if key in labels:
+                    requirement = {"key": key, "operator": operator, "values": [labels[key]]}
+                    selector.setdefault("matchExpressions", []).append(requirement)
 
 
 def prepare_status(pod: Obj, old: Obj | None) -> None:
     if old is not None and (old.get("status") or {}).get("qosClass"):
         pod.setdefault("status", {})["qosClass"] = old["status"]["qosClass"]
+
+
+def prepare_ephemeral(pod: Obj, old: Obj | None) -> None:
+    """Of the request only the ephemeral containers count."""
+    if old is not None:
+        wanted = pod["spec"].get("ephemeralContainers")
+        pod["spec"] = copy.deepcopy(old["spec"])
+        if wanted:
+            pod["spec"]["ephemeralContainers"] = wanted
+        default(pod)
+
+
+def prepare_resize(pod: Obj, old: Obj | None) -> None:
+    if old is not None:
+        default(pod)
 
 
 def qos_class(spec: Obj) -> str:
@@ -55,57 +98,38 @@ def qos_class(spec: Obj) -> str:
 
 
 def validate(pod: Obj, old: Obj | None) -> Errors:
-    errors = pod_validation.spec(pod.get("spec") or {}, "spec")
+    spec = pod.get("spec") or {}
+    errors = pod_validation.metadata(meta.annotations(pod), spec, "metadata.annotations")
+    errors += pod_validation.spec(spec, "spec", pod["metadata"])
+    if not spec.get("serviceAccountName"):
+        errors += [
+            forbidden_field(f"spec.volumes[{i}].projected.sources[{j}].serviceAccountToken",
+                            "must not be specified when serviceAccountName is not set")
+            for i, volume in enumerate(spec.get("volumes") or ())
+            for j, source in enumerate((volume.get("projected") or {}).get("sources") or ())
+            if source.get("serviceAccountToken") is not None
+        ]  # fmt: skip
     if old is not None:
-        errors += _update(pod["spec"], old["spec"])
+        return errors + pod_update.notes(pod, old) + pod_update.spec(spec, old["spec"])
+    if spec.get("ephemeralContainers"):
+        errors.append(forbidden_field("spec.ephemeralContainers", "cannot be set on create"))
+    if spec.get("nodeName") and spec.get("schedulingGates"):
+        errors.append(forbidden_field("spec.nodeName", "cannot be set until all schedulingGates have been cleared"))
     return errors
 
 
-def _update(new: Obj, old: Obj) -> Errors:
-    """Only images, the deadline, the grace period, added tolerations and removed gates may change."""
-    errors: Errors = []
-    frame = copy.deepcopy(new)
-    for kind in ("containers", "initContainers"):
-        if len(frame.get(kind) or []) != len(old.get(kind) or []):
-            return [forbidden_field(f"spec.{kind}", "pod updates may not add or remove containers")]
-        for container, before in zip(frame.get(kind) or [], old.get(kind) or [], strict=True):
-            container["image"] = before["image"]
-    deadline, previous = new.get("activeDeadlineSeconds"), old.get("activeDeadlineSeconds")
-    if previous is not None and deadline is None:
-        errors.append(
-            invalid("spec.activeDeadlineSeconds", None, "must not update from a positive integer to nil value")
-        )
-    elif previous is not None and deadline is not None and deadline > previous:
-        errors.append(
-            invalid(
-                "spec.activeDeadlineSeconds",
-                deadline,
-                f"must be less than or equal to previous value {previous}",
-            )
-        )
-    if not all(t in (new.get("tolerations") or []) for t in old.get("tolerations") or []):
-        errors.append(
-            forbidden_field("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")
-        )
-    gates = [g.get("name") for g in old.get("schedulingGates") or []]
-    if any(g.get("name") not in gates for g in new.get("schedulingGates") or []):
-        errors.append(
-            forbidden_field("spec.schedulingGates", "only deletion is allowed, but found new scheduling gates")
-        )
-    for name in ("activeDeadlineSeconds", "tolerations", "schedulingGates"):
-        frame.pop(name, None)
-        if name in old:
-            frame[name] = old[name]
-    if old.get("terminationGracePeriodSeconds", 0) < 0 and new.get("terminationGracePeriodSeconds") == 1:
-        frame["terminationGracePeriodSeconds"] = old["terminationGracePeriodSeconds"]
-    if frame != old and not errors:
-        errors.append(
-            forbidden_field("spec", "pod updates may not change fields other than `spec.containers[*].image`,"
-                            "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` "
-                            "(only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow "
-                            "it to be set to 1 if it was previously negative)")
-        )  # fmt: skip
-    return errors
+def validate_status(pod: Obj, old: Obj | None) -> Errors:
+    return pod_update.status(pod, old) if old is not None else []
+
+
+def validate_ephemeral(pod: Obj, old: Obj | None) -> Errors:
+    errors = pod_validation.spec(pod["spec"], "spec", pod["metadata"])
+    return errors + (pod_update.ephemeral_containers(pod, old) if old is not None else [])
+
+
+def validate_resize(pod: Obj, old: Obj | None) -> Errors:
+    errors = pod_validation.spec(pod["spec"], "spec", pod["metadata"])
+    return errors + (pod_update.resize(pod, old, qos_class) if old is not None else [])
 
 
 COLUMNS = (
@@ -138,7 +162,7 @@ def cells(pod: Obj, now: datetime) -> list[Any]:
         reason(pod),
         _restarts(status, sidecars, _initializing(pod)[0], now),
         printing.age_of(pod, now),
-        status.get("podIP") or "<none>",
+        next((a.get("ip") for a in status.get("podIPs") or ()), None) or status.get("podIP") or "<none>",
         spec.get("nodeName") or "<none>",
         status.get("nominatedNodeName") or "<none>",
         f"{passed}/{len(gates)}" if gates else "<none>",
@@ -233,6 +257,12 @@ HOOKS = Hooks(
     prepare=prepare,
     validate=validate,
     prepare_status=prepare_status,
+    validate_status=validate_status,
+    doors={
+        "ephemeralcontainers": (prepare_ephemeral, validate_ephemeral),
+        "resize": (prepare_resize, validate_resize),
+    },
+    spec_doors=("ephemeralcontainers", "resize"),
     columns=COLUMNS,
     cells=cells,
 )

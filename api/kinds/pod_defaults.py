@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from api import quantities
+from api.kinds import volumes
+from api.kinds.images import pull_policy
 from api.meta import Obj
 
-_DEFAULT_MODE = 0o644
+_CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 
 
 def spec(spec: Obj) -> None:
@@ -17,56 +20,76 @@ def spec(spec: Obj) -> None:
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")
     if account:
         spec["serviceAccountName"] = spec["serviceAccount"] = account
-    for volume in spec.get("volumes") or []:
-        _volume(volume)
+    for volume in spec.get("volumes") or ():
+        volumes.default(volume)
     host_network = bool(spec.get("hostNetwork"))
-    for container in (*(spec.get("initContainers") or []), *(spec.get("containers") or [])):
-        _container(container, host_network)
-    for container in spec.get("ephemeralContainers") or []:
-        _container(container, host_network)
+    for kind in _CONTAINERS:
+        for container in spec.get(kind) or ():
+            _container(container)
+            if host_network and kind != "ephemeralContainers":
+                _host_ports(container)
 
 
-def _container(container: Obj, host_network: bool) -> None:
+def pod(pod_spec: Obj) -> None:
+    """What only pods get, not templates: where nothing is asked for, as much as is allowed is."""
+    for kind in ("initContainers", "containers"):
+        for container in pod_spec.get(kind) or ():
+            _requests(container.get("resources") or {})
+    if (pod_spec.get("resources") or {}).get("limits"):
+        _pod_requests(pod_spec)
+    pod_spec.setdefault("enableServiceLinks", True)
+
+
+def _requests(resources: Obj) -> None:
+    if resources.get("limits"):
+        resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
+
+
+def _pod_requests(pod_spec: Obj) -> None:
+    """Pod-level requests (KEP-2837): what the containers ask for together, otherwise the limit."""
+    resources = pod_spec["resources"]
+    requests = resources.get("requests") or {}
+    totals: dict[str, int] = {}
+    for container in pod_spec.get("containers") or ():
+        for name, value in ((container.get("resources") or {}).get("requests") or {}).items():
+            if quantities.is_valid(value):
+                totals[name] = totals.get(name, 0) + quantities.millis(value)
+    found = {name: quantities.format_millis(total) for name, total in totals.items() if name in resources["limits"]}
+    resources["requests"] = {**resources["limits"], **found, **requests}
+
+
+def _container(container: Obj) -> None:
     container.setdefault("resources", {})
     container.setdefault("terminationMessagePath", "/dev/termination-log")
     container.setdefault("terminationMessagePolicy", "File")
     if not container.get("imagePullPolicy"):
         container["imagePullPolicy"] = pull_policy(container.get("image") or "")
-    for port in container.get("ports") or []:
+    for port in container.get("ports") or ():
         port.setdefault("protocol", "TCP")
-        if host_network and not port.get("hostPort") and port.get("containerPort"):
-            port["hostPort"] = port["containerPort"]
-    for variable in container.get("env") or []:
-        reference = (variable.get("valueFrom") or {}).get("fieldRef")
-        if reference is not None:
-            reference.setdefault("apiVersion", "v1")
+    for variable in container.get("env") or ():
+        source = variable.get("valueFrom") or {}
+        volumes.default_references(source)
+        if source.get("fileKeyRef") is not None:
+            source["fileKeyRef"].setdefault("optional", False)
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
         if container.get(name) is not None:
             _probe(container[name])
-    for hook in (container.get("lifecycle") or {}).values():
-        if hook.get("httpGet") is not None:
-            _http_get(hook["httpGet"])
-    # Each limit without a request asks for as much as it limits.
-    limits = container["resources"].get("limits") or {}
-    if limits:
-        requests = container["resources"].setdefault("requests", {})
-        for name, value in limits.items():
-            requests.setdefault(name, value)
+    lifecycle = container.get("lifecycle") or {}
+    for hook in ("postStart", "preStop"):
+        if (lifecycle.get(hook) or {}).get("httpGet") is not None:
+            _http_get(lifecycle[hook]["httpGet"])
 
 
-def pull_policy(image: str) -> str:
-    """Always for `latest` and for no tag, IfNotPresent for a tag or a digest."""
-    if "@" in image:
-        return "IfNotPresent"
-    _, colon, tag = image.rpartition("/")[2].partition(":")
-    return "Always" if not colon or tag == "latest" else "IfNotPresent"
+def _host_ports(container: Obj) -> None:
+    for port in container.get("ports") or ():
+        if not port.get("hostPort") and port.get("containerPort"):
+            port["hostPort"] = port["containerPort"]
 
 
 def _probe(probe: Obj) -> None:
-    probe.setdefault("timeoutSeconds", 1)
-    probe.setdefault("periodSeconds", 10)
-    probe.setdefault("successThreshold", 1)
-    probe.setdefault("failureThreshold", 3)
+    for name, value in (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)):
+        if not probe.get(name):
+            probe[name] = value
     if probe.get("httpGet") is not None:
         _http_get(probe["httpGet"])
     if probe.get("grpc") is not None:
@@ -74,27 +97,6 @@ def _probe(probe: Obj) -> None:
 
 
 def _http_get(action: Obj) -> None:
-    action.setdefault("path", "/")
-    action.setdefault("scheme", "HTTP")
-
-
-def _volume(volume: Obj) -> None:
-    if not any(key != "name" for key in volume):
-        volume["emptyDir"] = {}
-    for kind in ("configMap", "secret", "downwardAPI", "projected"):
-        source = volume.get(kind)
-        if source is not None:
-            source.setdefault("defaultMode", _DEFAULT_MODE)
-            for part in source.get("sources") or []:
-                if part.get("serviceAccountToken") is not None:
-                    part["serviceAccountToken"].setdefault("expirationSeconds", 3600)
-                _field_refs(part.get("downwardAPI") or {})
-            _field_refs(source)
-    if volume.get("hostPath") is not None:
-        volume["hostPath"].setdefault("type", "")
-
-
-def _field_refs(source: Obj) -> None:
-    for item in source.get("items") or []:
-        if item.get("fieldRef") is not None:
-            item["fieldRef"].setdefault("apiVersion", "v1")
+    for name, value in (("path", "/"), ("scheme", "HTTP")):
+        if not action.get(name):
+            action[name] = value

@@ -86,6 +86,7 @@ def test_nulls_are_absent_fields() -> None:
     [
         (DEPLOYMENTS, deployment(replicas="3"), "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"),
         (PODS, pod(containers="x"), "cannot unmarshal string into Go struct field PodSpec.spec.containers of type []v1.Container"),
+        (PODS, pod(containers=[{"name": "a", "image": "x", "resources": {"limits": {"cpu": "one"}}}]), "quantities must match the regular expression"),
         (PODS, {"metadata": {"name": "p", "labels": {"a": 1}}, "spec": {}}, "cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string"),
     ],
 )  # fmt: skip
@@ -106,7 +107,7 @@ def test_a_wrong_type_names_the_field(resource: Resource, obj: dict[str, Any], m
         (PODS, pod(containers=[{"name": "a", "image": "x", "ports": [{"containerPort": 70000}]}]), "spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive"),
         (PODS, pod(containers=[{"name": "a", "image": "x", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]), 'spec.containers[0].volumeMounts[0].name: Not found: "v"'),
         (PODS, pod(containers=[{"name": "a", "image": "x", "resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}}]), 'spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1'),
-        (PODS, pod(containers=[{"name": "a", "image": "x", "resources": {"limits": {"cpu": "one"}}}]), "spec.containers[0].resources.limits.cpu: Invalid value"),
+        (PODS, pod(containers=[{"name": "a", "image": "x", "resources": {"limits": {"cpu": "-1"}}}]), 'spec.containers[0].resources.limits[cpu]: Invalid value: "-1": must be greater than or equal to 0'),
         (PODS, pod(containers=[{"name": "a", "image": "x", "readinessProbe": {}}]), "spec.containers[0].readinessProbe: Required value: must specify a handler type"),
         (PODS, {"metadata": {"name": "P"}, "spec": pod()["spec"]}, 'metadata.name: Invalid value: "P": a lowercase RFC 1123 subdomain'),
         (DEPLOYMENTS, deployment(replicas=-1), "spec.replicas: Invalid value: -1: must be greater than or equal to 0"),
