@@ -18,6 +18,7 @@ from api.builtin import BUILTIN
 from api.errors import ApiError, MethodNotAllowed, NotFound
 from api.registry import Registry
 from apiserver import bootstrap
+from apiserver.admission.certificates import CertificateRequests
 from apiserver.admission.chain import Admission
 from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.node_restriction import NodeRestriction
@@ -31,6 +32,9 @@ from apiserver.auth.accounts import Accounts
 from apiserver.auth.authorizer import Authorizer
 from apiserver.auth.chain import Authenticator
 from apiserver.context import Context
+from apiserver.custom.controller import Controller
+from apiserver.custom.conversion import Conversion
+from apiserver.custom.definitions import Definitions
 from apiserver.door import Door
 from apiserver.kubelet import KubeletClient
 from apiserver.metrics import Metrics
@@ -38,6 +42,7 @@ from apiserver.openapi.documents import Documents
 from apiserver.options import Options
 from apiserver.routes import discovery, health, metrics, openapi, resources, version
 from apiserver.storage.store import Store
+from apiserver.webhooks import Webhooks
 from apiserver.streaming.proxy import Proxy
 
 
@@ -62,20 +67,26 @@ def build_context(options: Options) -> Context:
         issuer=options.account_issuer,
         now=_now,
     )
+    authorizer = Authorizer()
+    registry = Registry([*BUILTIN, *resources.UNSTORED_ROWS])
+    definitions = Definitions(registry, store)
+    store.views.convert = Conversion(definitions, Webhooks(store)).convert
     return Context(
         options=options,
-        registry=Registry([*BUILTIN, *resources.UNSTORED_ROWS]),
+        registry=registry,
+        definitions=definitions,
         store=store,
         now=_now,
         authenticator=Authenticator(tokenfile.parse(text), accounts),
-        authorizer=Authorizer(),
+        authorizer=authorizer,
         admission=Admission(
             [
                 NamespaceLifecycle(store),
                 ServiceAccount(),
                 NodeRestriction(store),
                 TaintNodesByCondition(),
-                Priority(),
+                Priority(store),
+                CertificateRequests(authorizer, _now),
                 DefaultTolerationSeconds(),
             ]
         ),
@@ -96,7 +107,7 @@ def build(context: Context) -> Door:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await context.store.start()
-        starting = asyncio.ensure_future(bootstrap.run(context))
+        starting = asyncio.gather(bootstrap.run(context), Controller(context).run())
         try:
             yield
         finally:

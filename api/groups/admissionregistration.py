@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.kinds import admission
+from api.kinds import admission_policy, webhook
 from api.registry import Resource
 
 _GROUP = "admissionregistration.k8s.io"
@@ -17,7 +17,7 @@ MUTATING_WEBHOOK_CONFIGURATIONS = Resource(
     False,
     categories=_CATEGORIES,
     has_generation=True,
-    hooks=admission.MUTATING_WEBHOOKS,
+    hooks=webhook.WEBHOOKS,
 )
 VALIDATING_ADMISSION_POLICIES = Resource(
     _GROUP,
@@ -29,7 +29,7 @@ VALIDATING_ADMISSION_POLICIES = Resource(
     categories=_CATEGORIES,
     subresources=("status",),
     has_generation=True,
-    hooks=admission.VALIDATING_POLICY,
+    hooks=admission_policy.VALIDATING_POLICY,
 )
 VALIDATING_ADMISSION_POLICY_BINDINGS = Resource(
     _GROUP,
@@ -40,7 +40,7 @@ VALIDATING_ADMISSION_POLICY_BINDINGS = Resource(
     False,
     categories=_CATEGORIES,
     has_generation=True,
-    hooks=admission.VALIDATING_POLICY_BINDING,
+    hooks=admission_policy.VALIDATING_POLICY_BINDING,
 )
 VALIDATING_WEBHOOK_CONFIGURATIONS = Resource(
     _GROUP,
@@ -51,7 +51,7 @@ VALIDATING_WEBHOOK_CONFIGURATIONS = Resource(
     False,
     categories=_CATEGORIES,
     has_generation=True,
-    hooks=admission.VALIDATING_WEBHOOKS,
+    hooks=webhook.WEBHOOKS,
 )
 
 ROWS = (

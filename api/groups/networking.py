@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.kinds import networking
+from api.kinds import ingress, networking
 from api.registry import Resource
 
 _GROUP = "networking.k8s.io"
@@ -17,7 +17,7 @@ INGRESSES = Resource(
     ("ing",),
     subresources=("status",),
     has_generation=True,
-    hooks=networking.INGRESS,
+    hooks=ingress.INGRESS,
 )
 INGRESS_CLASSES = Resource(
     _GROUP,
@@ -27,7 +27,7 @@ INGRESS_CLASSES = Resource(
     "ingressclass",
     False,
     has_generation=True,
-    hooks=networking.INGRESS_CLASS,
+    hooks=ingress.INGRESS_CLASS,
 )
 NETWORK_POLICIES = Resource(
     _GROUP,

@@ -13,7 +13,6 @@ PRIORITY_CLASSES = Resource(
     "priorityclass",
     False,
     ("pc",),
-    has_generation=True,
     hooks=scheduling.PRIORITY_CLASS,
 )
 

@@ -1,33 +1,74 @@
-"""Priority: a pod's class as a number. The two system classes exist; others come with PriorityClass."""
+"""Priority: a pod's class as a number; and one class at most is the default.
+
+https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/
+"""
 
 from __future__ import annotations
 
-from api.builtin import PODS
+from api import meta
+from api.builtin import PODS, PRIORITY_CLASSES
+from api.errors import NotFound
+from api.meta import Obj
 from api.registry import Resource
 from apiserver.admission.chain import Attempt, Plugin
+from apiserver.storage.store import Store
 
-_CLASSES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+_PREEMPT = "PreemptLowerPriority"
+_NO_CLASS: Obj = {"metadata": {"name": ""}, "value": 0, "preemptionPolicy": _PREEMPT}
 
 
 class Priority(Plugin):
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: tuple[tuple[str, int], ...] = ()
+        self._default = _NO_CLASS
+
     def handles(self, verb: str, res: Resource, subresource: str) -> bool:
+        if res is PRIORITY_CLASSES:
+            return verb != "delete"
         return verb == "create" and res is PODS and not subresource
 
     async def mutate(self, attempt: Attempt) -> None:
+        if attempt.res is not PODS:
+            return
         spec = attempt.new()["spec"]
-        name = spec.get("priorityClassName", "")
-        priority = _CLASSES.get(name, 0)
-        if name and name not in _CLASSES:
-            raise attempt.forbidden(f"no PriorityClass with name {name} was found")
-        if spec.get("priority", priority) != priority:
-            raise attempt.forbidden(
-                "the integer value of priority must not be provided in pod spec; "
-                f"priority admission controller computed {priority} from the given PriorityClass name"
-            )
-        spec["priority"] = priority
-        policy = spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-        if name and policy != "PreemptLowerPriority":
-            raise attempt.forbidden(
-                "the string value of PreemptionPolicy must not be provided in pod spec; "
-                "priority admission controller computed PreemptLowerPriority from the given PriorityClass name"
-            )
+        given = spec.get("priorityClassName", "")
+        chosen = await self._class(attempt, given) if given else await self._the_default()
+        if meta.name(chosen):
+            spec["priorityClassName"] = meta.name(chosen)
+        for name, value, what in (
+            ("priority", chosen.get("value", 0), "the integer value of priority"),
+            ("preemptionPolicy", chosen.get("preemptionPolicy", _PREEMPT), "the string value of PreemptionPolicy"),
+        ):
+            if spec.get(name, value) != value:
+                raise attempt.forbidden(
+                    f"{what} ({spec[name]}) must not be provided in pod spec; priority admission controller computed "
+                    f"{value} from the given PriorityClass name"
+                )
+            spec[name] = value
+
+    async def validate(self, attempt: Attempt) -> None:
+        if attempt.res is not PRIORITY_CLASSES or not attempt.new().get("globalDefault"):
+            return
+        default = meta.name(await self._the_default())
+        if default not in ("", attempt.name):
+            raise attempt.forbidden(f"PriorityClass {default} is already marked as default. Only one default can exist")
+
+    async def _class(self, attempt: Attempt, name: str) -> Obj:
+        """From the cache; only a class that is not in it is asked for with a consistent read."""
+        for version in ("0", ""):
+            try:
+                return (await self._store.get(PRIORITY_CLASSES, "", name, resource_version=version)).obj()
+            except NotFound:
+                continue
+        raise attempt.forbidden(f"no PriorityClass with name {name} was found")
+
+    async def _the_default(self) -> Obj:
+        """The lowest of those that say so. Read again only when a class has changed: every pod asks."""
+        page = await self._store.list(PRIORITY_CLASSES, resource_version="0")
+        known = tuple((stored.name, stored.revision) for stored in page.items)
+        if known != self._known:
+            defaults = [c for c in (stored.obj() for stored in page.items) if c.get("globalDefault")]
+            self._default = min(defaults, key=lambda c: int(c["value"]), default=_NO_CLASS)
+            self._known = known
+        return self._default

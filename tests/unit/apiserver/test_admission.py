@@ -20,19 +20,24 @@ from apiserver.admission.service_account import ServiceAccount
 from apiserver.admission.toleration_seconds import DefaultTolerationSeconds
 from apiserver.auth.user import User
 from apiserver.storage.store import Store
-from apiserver.storage.stored import Stored
+from apiserver.storage.stored import Page, Stored
 
 ADMIN = User("admin", ("system:masters",))
 NODE = User("system:node:n1", ("system:nodes",))
 OBJECTS = {
     ("namespaces", "a"): {"metadata": {"name": "a"}, "status": {"phase": "Active"}},
     ("namespaces", "dying"): {"metadata": {"name": "dying"}, "status": {"phase": "Terminating"}},
+    ("priorityclasses", "system-node-critical"): {"metadata": {"name": "system-node-critical"}, "value": 2_000_001_000},
     ("pods", "mine"): {"metadata": {"name": "mine"}, "spec": {"nodeName": "n1"}},
     ("pods", "theirs"): {"metadata": {"name": "theirs"}, "spec": {"nodeName": "n2"}},
 }
 
 
 class Objects:
+    async def list(self, res: Resource, *, resource_version: str = "") -> Page:
+        found = [(name, obj) for (plural, name), obj in OBJECTS.items() if plural == res.plural]
+        return Page([Stored("", name, 1, orjson.dumps(obj), {}, {}) for name, obj in found], 1)
+
     async def get(self, res: Resource, namespace: str, name: str, *, resource_version: str = "") -> Stored:
         obj: Obj | None = OBJECTS.get((res.plural, name))
         if obj is None:
@@ -97,7 +102,7 @@ async def test_a_pod_tolerates_a_lost_node_for_five_minutes() -> None:
 
 @pytest.mark.parametrize(("name", "priority"), [("", 0), ("system-node-critical", 2_000_001_000)])
 async def test_a_priority_class_is_a_number(name: str, priority: int) -> None:
-    pod = await admit(Priority(), attempt(PODS, {"spec": {"priorityClassName": name}}))
+    pod = await admit(Priority(STORE), attempt(PODS, {"spec": {"priorityClassName": name}}))
     assert pod["spec"]["priority"] == priority
     assert pod["spec"]["preemptionPolicy"] == "PreemptLowerPriority"
 
@@ -105,11 +110,11 @@ async def test_a_priority_class_is_a_number(name: str, priority: int) -> None:
 @pytest.mark.parametrize(
     ("spec", "text"),
     [({"priorityClassName": "vip"}, "no PriorityClass with name vip was found"),
-     ({"priority": 5}, "the integer value of priority must not be provided in pod spec")],
+     ({"priority": 5}, r"the integer value of priority \(5\) must not be provided in pod spec")],
 )  # fmt: skip
 async def test_a_pod_does_not_choose_its_number(spec: Obj, text: str) -> None:
     with pytest.raises(Forbidden, match=text):
-        await admit(Priority(), attempt(PODS, {"spec": spec}))
+        await admit(Priority(STORE), attempt(PODS, {"spec": spec}))
 
 
 async def test_a_new_node_takes_no_pods() -> None:
