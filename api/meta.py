@@ -103,12 +103,12 @@ def set_condition(conditions: list[Obj], new: Obj, now: datetime) -> bool:
 
 def rfc3339(moment: datetime) -> str:
     """metav1.Time: UTC, whole seconds, `2026-01-02T03:04:05Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat()[:19] + "Z"
 
 
 def rfc3339_micro(moment: datetime) -> str:
     """metav1.MicroTime: UTC, six digits, `2026-01-02T03:04:05.000006Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def parse_time(text: str) -> datetime:

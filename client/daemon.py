@@ -65,6 +65,10 @@ def duration(text: str) -> float:
     return sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s)", text))
 
 
+# The names under which upstream's programs manage fields: people tell their tools to pass over these.
+_PROGRAMS = {"controller": "kube-controller-manager", "scheduler": "kube-scheduler", "proxy": "kube-proxy"}
+
+
 class Daemon:
     """What `serve` is given."""
 
@@ -72,7 +76,7 @@ class Daemon:
         self.name, self.args, self.config, self.clock = name, args, config, clock
         self.log = log.get(name)
         self.health = Health()
-        self.client = ApiClient(config, user_agent=f"sampan-{name}", clock=clock)
+        self.client = ApiClient(config, user_agent=f"{_PROGRAMS.get(name, name)}/sampan", clock=clock)
 
     def ready_when(self, name: str, check: Callable[[], bool]) -> None:
         """/readyz fails while `check` returns False."""

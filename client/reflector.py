@@ -90,7 +90,7 @@ class Reflector:
         metrics.count("sampan_reflector_lists", resource=self._res.qualified)
         items: list[Obj] = found["items"]
         for item in items:
-            self._name_kind(item)
+            self._tidy(item)
         self._sink.replace(items)
         self.revision = self._list_from = found["metadata"]["resourceVersion"]
 
@@ -108,7 +108,7 @@ class Reflector:
             async with aclosing(events) as stream:
                 async for type_, obj in stream:
                     if type_ != "BOOKMARK":
-                        self._name_kind(obj)
+                        self._tidy(obj)
                         self._sink.apply(type_, obj)
                     self.revision = obj["metadata"]["resourceVersion"]
                     if not seen:
@@ -124,7 +124,9 @@ class Reflector:
         self._backoff.reset()
         self._failures = 0
 
-    def _name_kind(self, obj: Obj) -> None:
-        """Items of a List may leave out what the List says for all."""
+    def _tidy(self, obj: Obj) -> None:
+        """Without managedFields, which take memory and which the server keeps all the same. Items of a List may
+        leave out what the List says for all."""
+        obj["metadata"].pop("managedFields", None)
         if "kind" not in obj:
             obj["apiVersion"], obj["kind"] = self._res.api_version, self._res.kind

@@ -8,6 +8,7 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-manageme
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ LEAF: Fields = {}
 """A path that is in the set, with nothing below it."""
 
 _HTML = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_SPECIAL = re.compile("[" + "".join(_HTML) + "]")
 
 
 def is_member(node: Fields) -> bool:
@@ -162,11 +164,7 @@ def _json(value: Any) -> str:
 def _escaped(value: Any) -> str:
     """JSON as Go writes it."""
     text = _json(value)
-    if not text.isalnum():
-        for char, code in _HTML.items():
-            if char in text:
-                text = text.replace(char, code)
-    return text
+    return _SPECIAL.sub(lambda found: _HTML[found[0]], text) if _SPECIAL.search(text) else text
 
 
 def key_element(key: dict[str, Any]) -> str:

@@ -232,6 +232,9 @@ def _compared(door: Door, old: Obj, new: Obj) -> tuple[Fields, Fields]:
 
 
 def _reconcile(door: Door, managed: Managed) -> None:
+    """The schema of a custom kind may have changed since an entry was written."""
+    if door.resource.custom is None:
+        return
     for identity, entry in managed.items():
         if entry.api_version == door.resource.api_version:
             owned = structured.reconcile(door.type_, entry.owned)
