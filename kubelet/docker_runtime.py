@@ -12,11 +12,15 @@ Unreachable (it is away or hangs: nothing is known of the outcome).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import docker.errors  # type: ignore[import-untyped]  # the package has no types
@@ -217,6 +221,13 @@ class DockerRuntime:
         found = await self._run(self._look, lambda c: c.exec_inspect(exec_id))
         return None if found.get("Running") else int(found.get("ExitCode") or 0)
 
+    async def exec_hang_up(self, exec_id: str, container_id: str) -> None:
+        """Tell what still runs that its terminal is gone. Docker itself would let it run on for ever."""
+        found = await self._run(self._look, lambda c: c.exec_inspect(exec_id))
+        pid = int(found.get("Pid") or 0)
+        if found.get("Running") and pid:
+            await asyncio.to_thread(_hang_up, pid, container_id)
+
     async def exec_resize(self, exec_id: str, width: int, height: int) -> None:
         await self._run(self._look, lambda c: c.exec_resize(exec_id, height=height, width=width))
 
@@ -319,6 +330,13 @@ class DockerRuntime:
         except StreamError as error:
             kind = {0: Unreachable, 404: Missing}.get(error.status, Refused)
             raise kind(str(error)) from error
+
+
+def _hang_up(pid: int, container_id: str) -> None:
+    """Only if the process is still one of the container's."""
+    with contextlib.suppress(OSError):
+        if container_id in Path(f"/proc/{pid}/cgroup").read_text():
+            os.kill(pid, signal.SIGHUP)
 
 
 def split_reference(reference: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The kubelet's HTTPS server: logs, exec and attach for the apiserver, /pods and /healthz."""
+"""The kubelet's HTTPS server: logs, exec, attach and port-forward for the apiserver, /pods and /healthz."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from aiohttp import web
 from api.errors import ApiError, BadRequest, Forbidden, InternalError, NotFound, Unauthorized
 from api.meta import Obj
 from client.clock import Clock
-from kubelet import auth, container_logs, remote_command
+from kubelet import auth, container_logs
 from kubelet.docker_runtime import DockerRuntime, Missing, RuntimeFailure
 from kubelet.model import Container, find_container
 from kubelet.pleg import Observer
 from kubelet.pods import Pods
+from kubelet.streaming import netns, port_forward, remote_command
+from kubelet.streaming.port_forward import Connection
+from kubelet.streaming.remote_command import Command
 
 _OPEN_PATHS = ("/healthz",)
 
@@ -31,6 +34,7 @@ class Server:
         for method in (app.router.add_get, app.router.add_post):
             method("/exec/{namespace}/{pod}/{container}", self._exec)
             method("/attach/{namespace}/{pod}/{container}", self._attach)
+            method("/portForward/{namespace}/{pod}", self._port_forward)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await self._runner.setup()
         context = auth.server_context(cert, key, ca)
@@ -47,14 +51,17 @@ class Server:
         items = self._pods.all()
         return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
 
-    def _target(self, request: web.Request) -> tuple[Obj, str]:
+    def _pod(self, request: web.Request) -> Obj:
         namespace, name = request.match_info["namespace"], request.match_info["pod"]
         pod = self._pods.find(namespace, name)
         if pod is None:
             raise NotFound(f'pod "{name}" not found in namespace "{namespace}" on this node')
-        container = request.match_info["container"]
+        return pod
+
+    def _target(self, request: web.Request) -> tuple[Obj, str]:
+        pod, container = self._pod(request), request.match_info["container"]
         if find_container(pod, container) is None:
-            raise BadRequest(f"container {container} is not valid for pod {name}")
+            raise BadRequest(f"container {container} is not valid for pod {pod['metadata']['name']}")
         return pod, container
 
     def _running(self, request: web.Request) -> Container:
@@ -95,55 +102,65 @@ class Server:
         return response
 
     async def _exec(self, request: web.Request) -> web.StreamResponse:
-        container = self._running(request)
         query = request.query
+        tty, stdin = container_logs.flag(query, "tty"), container_logs.flag(query, "input")
+        wanted = {
+            name: container_logs.flag(query, asked) for name, asked in (("stdout", "output"), ("stderr", "error"))
+        }
         command = query.getall("command", [])
-        if not command:
-            raise BadRequest("you must specify at least 1 command for the container")
-        _must_be_websocket(request)
-        tty, stdin = container_logs.flag(query, "tty"), container_logs.flag(query, "stdin")
-        stdin = stdin or query.get("input") == "1"
-        exec_id = await self._runtime.exec_create(
-            container.id,
-            list(command),
-            stdin=stdin,
-            stdout=container_logs.flag(query, "stdout") or query.get("output") == "1",
-            stderr=container_logs.flag(query, "stderr") or query.get("error") == "1",
-            tty=tty,
-        )
-        stream = await self._runtime.exec_start(exec_id, tty=tty)
 
-        async def resize(width: int, height: int) -> None:
-            await self._runtime.exec_resize(exec_id, width, height)
+        async def find() -> Command:
+            container = self._running(request)
+            remote_command.must_have_command(command)
+            exec_id = await self._runtime.exec_create(container.id, command, stdin=stdin, tty=tty, **wanted)
 
-        async def exit_code() -> int | None:
-            return await self._runtime.exec_exit_code(exec_id)
+            async def hang_up() -> None:
+                await self._runtime.exec_hang_up(exec_id, container.id)
 
-        return await remote_command.serve(request, stream, tty=tty, stdin=stdin, resize=resize, exit_code=exit_code)
+            return Command(
+                lambda: self._runtime.exec_start(exec_id, tty=tty),
+                tty=tty,
+                stdin=stdin,
+                resize=lambda width, height: self._runtime.exec_resize(exec_id, width, height),
+                exit_code=lambda: self._runtime.exec_exit_code(exec_id),
+                hang_up=hang_up,
+                doing="executing command in container",
+            )
+
+        return await remote_command.serve(request, find)
 
     async def _attach(self, request: web.Request) -> web.StreamResponse:
-        container = self._running(request)
-        _must_be_websocket(request)
-        query = request.query
-        stdin = container_logs.flag(query, "stdin") and container.open_stdin
-        params = {"stream": "1", "stdin": "1" if stdin else "0"}
-        params |= {name: "1" if container_logs.flag(query, name) else "0" for name in ("stdout", "stderr")}
-        stream = await self._runtime.attach(container.id, params)
+        async def find() -> Command:
+            container = self._running(request)
+            stdin = container_logs.flag(request.query, "input") and container.open_stdin
+            params = {"stream": "1", "stdin": "1" if stdin else "0", "stdout": "1", "stderr": "1"}
 
-        async def resize(width: int, height: int) -> None:
-            await self._runtime.resize(container.id, width, height)
+            async def nothing() -> None:
+                return None
 
-        async def exit_code() -> int | None:
-            return None
+            return Command(
+                lambda: self._runtime.attach(container.id, params),
+                tty=container.tty,
+                stdin=stdin,
+                resize=lambda width, height: self._runtime.resize(container.id, width, height),
+                exit_code=nothing,
+                hang_up=nothing,
+                doing="attaching to container",
+            )
 
-        return await remote_command.serve(
-            request, stream, tty=container.tty, stdin=stdin, resize=resize, exit_code=exit_code
-        )
+        return await remote_command.serve(request, find)
 
+    async def _port_forward(self, request: web.Request) -> web.StreamResponse:
+        pod = self._pod(request)
+        meta = pod["metadata"]
 
-def _must_be_websocket(request: web.Request) -> None:
-    if request.headers.get("Upgrade", "").lower() != "websocket":
-        raise BadRequest("unable to upgrade: only WebSocket connections are served")
+        async def dial(port: int) -> Connection:
+            sandbox = self._observer.of_pod(meta["uid"]).live_sandbox
+            if sandbox is None:
+                raise OSError("the pod's sandbox is not running")
+            return await netns.connect(sandbox.pid, port)
+
+        return await port_forward.serve(request, dial, f"{meta['name']}_{meta['namespace']}, uid {meta['uid']}")
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

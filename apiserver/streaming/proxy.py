@@ -24,7 +24,6 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from urllib.parse import urlsplit
 
 import aiohttp
-from multidict import CIMultiDict
 from yarl import URL
 
 from api.errors import ApiError, ServiceUnavailable
@@ -97,7 +96,7 @@ class Proxy:
         response = await self.http().request(
             request.method,
             URL(url, encoded=True),
-            headers=CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers),
+            headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers],
             data=request.pieces() if _has_body(request) else None,
             allow_redirects=False,
             ssl=tls if tls is not None else True,

@@ -18,7 +18,7 @@ from kubelet.docker_runtime import parse_docker_time, split_reference
 from kubelet.environment import ConfigError, Sources, build, expand, resource_field
 from kubelet.images import pull_policy
 from kubelet.probes import Settings, Streak
-from kubelet.remote_command import outcome
+from kubelet.streaming.remote_command import outcome
 from kubelet.volumes import atomic, host_path
 from kubelet.volumes.base import File, VolumeError, choose
 from tests.unit.kubelet.pods import NOW, pod
