@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from api.groups import (
     admissionregistration,
+    apiextensions,
     apiregistration,
     apps,
     autoscaling,
@@ -29,6 +30,7 @@ from api.groups.admissionregistration import (
     VALIDATING_ADMISSION_POLICY_BINDINGS,
     VALIDATING_WEBHOOK_CONFIGURATIONS,
 )
+from api.groups.apiextensions import CUSTOM_RESOURCE_DEFINITIONS
 from api.groups.apiregistration import API_SERVICES
 from api.groups.apps import CONTROLLER_REVISIONS, DAEMON_SETS, DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS
 from api.groups.autoscaling import AUTOSCALERS
@@ -84,6 +86,7 @@ __all__ = [
     "CSI_DRIVERS",
     "CSI_NODES",
     "CSI_STORAGE_CAPACITIES",
+    "CUSTOM_RESOURCE_DEFINITIONS",
     "DAEMON_SETS",
     "DEPLOYMENTS",
     "DISRUPTION_BUDGETS",
@@ -138,6 +141,7 @@ BUILTIN = Registry(
         *rbac.ROWS,
         *storage.ROWS,
         *admissionregistration.ROWS,
+        *apiextensions.ROWS,
         *scheduling.ROWS,
         *coordination.ROWS,
         *node.ROWS,

@@ -69,6 +69,7 @@ class Hooks:
     columns, cells   the Table form; cells(obj, now) gives one value per column. Without them: Name and Age
     name_rule what a name of this kind may be
     claims    names this object holds exclusively (`clusterip/10.96.0.10`); stored with it in one etcd Txn
+    deleting  what the first DELETE leaves on the object at a time: finalizers of ours, a condition
     to_stored, from_stored   for a row with `stored_as`: the object in the version it is stored in, and back. They
               may edit what they are given; the storage sets apiVersion and kind
     """
@@ -84,6 +85,7 @@ class Hooks:
     cells: Cells | None = None
     claims: Claims = _no_claims
     name_rule: NameRule = dns_subdomain
+    deleting: Callable[[Obj, str], None] | None = None
     to_stored: Convert = _same
     from_stored: Convert = _same
 

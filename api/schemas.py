@@ -15,6 +15,8 @@ from typing import Any
 import jsonschema_rs
 import orjson
 
+from api.custom import pruning
+from api.custom.schema import CustomSchema
 from api.errors import FieldError, required
 from api.meta import Obj
 from api.registry import Resource
@@ -22,6 +24,7 @@ from api.registry import Resource
 LEVEL = "v1.35.0"
 Schema = dict[str, Any]
 Path = tuple[str | int, ...]
+_OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 # The OpenAPI package of each API group, as upstream names its definitions.
 _PACKAGES = {
@@ -41,12 +44,17 @@ def definitions() -> dict[str, Schema]:
 
 
 def definition_name(resource: Resource) -> str:
-    """`io.k8s.api.core.v1.Pod`. Custom resources have none: KeyError on lookup."""
+    """`io.k8s.api.core.v1.Pod`. Custom resources have none, whatever their group is called: KeyError on lookup."""
+    if resource.custom is not None:
+        return ""
     package = _PACKAGES.get(resource.group) or f"io.k8s.api.{resource.group.split('.')[0]}"
     return f"{package}.{resource.version}.{resource.kind}"
 
 
 def schema_of(resource: Resource) -> Schema | None:
+    """A custom kind's schema is what its definition says: inline, and without apiVersion, kind and metadata."""
+    if resource.custom is not None:
+        return resource.custom.schema or None
     return definitions().get(definition_name(resource))
 
 
@@ -119,10 +127,31 @@ def _closure(name: str) -> dict[str, Schema]:
 
 
 def inspect(resource: Resource, obj: Obj) -> Findings | None:
-    """Compare `obj` with its schema. None when there is nothing to say (or no schema: custom resources)."""
+    """Compare `obj` with its schema. None when there is nothing to say (or no schema).
+
+    Of a custom object, metadata and unknown fields; what else its schema asks is for validation.
+    """
+    if resource.custom is not None:
+        return _inspect_custom(resource.custom, obj)
     name = definition_name(resource)
-    if name not in definitions():
-        return None
+    return _inspect(name, obj) if name in definitions() else None
+
+
+def _inspect_custom(custom: CustomSchema, obj: Obj) -> Findings | None:
+    findings = Findings()
+    schema = {**custom.schema, pruning.EMBEDDED: True}
+    for path, inner in pruning.embedded_resources(obj, schema):
+        found = _inspect(_OBJECT_META, inner["metadata"]) if isinstance(inner.get("metadata"), dict) else None
+        if found is not None:
+            at = (*path, "metadata")
+            findings.unknown += [(*at, *unknown) for unknown in found.unknown]
+            findings.mistyped += found.mistyped
+    if not custom.preserves_unknown:
+        findings.unknown += pruning.unknown_fields(obj, custom.schema)
+    return findings if findings.unknown or findings.mistyped else None
+
+
+def _inspect(name: str, obj: Obj) -> Findings | None:
     validator = _validator(name)
     if validator.is_valid(obj):
         return None

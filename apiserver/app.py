@@ -32,6 +32,9 @@ from apiserver.auth.accounts import Accounts
 from apiserver.auth.authorizer import Authorizer
 from apiserver.auth.chain import Authenticator
 from apiserver.context import Context
+from apiserver.custom.controller import Controller
+from apiserver.custom.conversion import Conversion
+from apiserver.custom.definitions import Definitions
 from apiserver.door import Door
 from apiserver.kubelet import KubeletClient
 from apiserver.metrics import Metrics
@@ -40,6 +43,7 @@ from apiserver.options import Options
 from apiserver.routes import discovery, health, metrics, openapi, resources, version
 from apiserver.storage.store import Store
 from apiserver.streaming.proxy import Proxy
+from apiserver.webhooks import Webhooks
 
 
 def _now() -> datetime:
@@ -65,9 +69,12 @@ def build_context(options: Options) -> Context:
     )
     authorizer = Authorizer()
     registry = Registry([*BUILTIN, *resources.UNSTORED_ROWS])
+    definitions = Definitions(registry, store)
+    store.views.convert = Conversion(definitions, Webhooks(store)).convert
     return Context(
         options=options,
         registry=registry,
+        definitions=definitions,
         store=store,
         now=_now,
         authenticator=Authenticator(tokenfile.parse(text), accounts),
@@ -100,7 +107,7 @@ def build(context: Context) -> Door:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await context.store.start()
-        starting = asyncio.ensure_future(bootstrap.run(context))
+        starting = asyncio.gather(bootstrap.run(context), Controller(context).run())
         try:
             yield
         finally:

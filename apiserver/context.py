@@ -14,6 +14,7 @@ from apiserver.allocation import Allocator
 from apiserver.auth.accounts import Accounts
 from apiserver.auth.authorizer import Authorizer
 from apiserver.auth.chain import Authenticator
+from apiserver.custom.definitions import Definitions
 from apiserver.kubelet import KubeletClient
 from apiserver.metrics import Metrics
 from apiserver.options import Options
@@ -35,6 +36,7 @@ class Context:
     kubelet: KubeletClient
     metrics: Metrics
     proxy: Proxy
+    definitions: Definitions
     bootstrapped: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -108,6 +108,10 @@ def decide(res: Resource, obj: Obj, options: DeleteOptions, now: datetime) -> De
     deleting = bool(metadata.get("deletionTimestamp"))
     if res.kind == "Namespace" and not res.group:
         return _decide_namespace(obj, options, deleting, now)
+    if not deleting and res.hooks.deleting is not None:
+        obj = copy.deepcopy(obj)
+        metadata = obj["metadata"]
+        res.hooks.deleting(obj, meta.rfc3339(now))
     finalizers = _finalizers(metadata.get("finalizers") or [], options)
     if res.graceful and deleting and "deletionGracePeriodSeconds" in metadata:
         return _shorten(obj, options, finalizers)

@@ -113,6 +113,8 @@ class Door:
 
     async def _document(self, request: Request) -> Reply:
         """What the FastAPI routes answer."""
+        if request.path.startswith(("/apis", "/openapi")):
+            await self._context.definitions.catch_up()
         start: Message = {}
         pieces: list[bytes] = []
 

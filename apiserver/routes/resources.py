@@ -77,6 +77,9 @@ async def serve(context: Context, request: Request) -> Answer:
     info = request.info
     res = context.registry.by_plural(info.group, info.version, info.resource)
     if res is None:
+        await context.definitions.catch_up()
+        res = context.registry.by_plural(info.group, info.version, info.resource)
+    if res is None:
         raise _no_such_path()
     if res.namespaced:
         if not info.namespace and info.verb not in ("list", "watch", "deletecollection"):
@@ -85,7 +88,14 @@ async def serve(context: Context, request: Request) -> Answer:
         raise _no_such_path()
     handler = _handler(request, res)
     request.scope["sampan.served"] = True
-    return await handler(context, request, res)
+    if res.custom is None:
+        return await handler(context, request, res)
+    if info.verb == "create" and context.definitions.is_terminating(res):
+        raise MethodNotAllowed("create not allowed while custom resource definition is terminating")
+    answer = await handler(context, request, res)
+    if res.custom.warning:
+        request.warnings.append(res.custom.warning)
+    return answer
 
 
 def _handler(request: Request, res: Resource) -> Handler:

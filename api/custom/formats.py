@@ -1,0 +1,153 @@
+"""The string formats that upstream checks (strfmt), and Go's regular expressions in Python's words.
+
+Other formats are documentation only, as upstream says:
+https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+from collections.abc import Callable
+from datetime import date, datetime
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from api.validation import dns_label, dns_subdomain
+
+
+class Format(NamedTuple):
+    name: str
+    matches: Callable[[str], object]
+
+
+def _parses(parse: Callable[[str], object]) -> Callable[[str], bool]:
+    def matches(text: str) -> bool:
+        try:
+            parse(text)
+        except (ValueError, binascii.Error):
+            return False
+        return True
+
+    return matches
+
+
+def _pattern(text: str) -> Callable[[str], object]:
+    return re.compile(text).fullmatch
+
+
+def _uri(text: str) -> bool:
+    parts = urlsplit(text)
+    if not (parts.scheme or text.startswith("/")):
+        raise ValueError(text)
+    return True
+
+
+def _digits(text: str, sizes: tuple[int, ...]) -> bool:
+    """An ISBN, by its check digit."""
+    plain = text.replace("-", "").replace(" ", "")
+    if len(plain) not in sizes or not re.fullmatch(r"\d{9}[\dX]|\d{13}", plain):
+        return False
+    if len(plain) == 10:
+        return sum((10 - i) * (10 if c == "X" else int(c)) for i, c in enumerate(plain)) % 11 == 0
+    return sum((1 if i % 2 == 0 else 3) * int(c) for i, c in enumerate(plain)) % 10 == 0
+
+
+def _luhn(text: str) -> bool:
+    digits = [int(c) for c in re.sub(r"[^0-9]", "", text)]
+    doubled = [sum(divmod(2 * d, 10)) if i % 2 else d for i, d in enumerate(reversed(digits))]
+    return 13 <= len(digits) <= 19 and sum(doubled) % 10 == 0
+
+
+def _date_time(text: str) -> datetime:
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}([.,]\d+)?([Zz]|[+-]\d{2}:?\d{2})", text):
+        raise ValueError(text)
+    return datetime.fromisoformat(re.sub(r"[.,]\d+", "", text).upper())
+
+
+_HEX = "[0-9a-fA-F]"
+_COLOR = r"\s*([01]?[0-9]?[0-9]|2[0-4][0-9]|25[0-5])\s*"
+
+
+def _uuid(version: str = "") -> Callable[[str], object]:
+    third = f"{version}{_HEX}{{3}}" if version else f"{_HEX}{{4}}"
+    fourth = f"[89abAB]{_HEX}{{3}}" if version in ("4", "5") else f"{_HEX}{{4}}"
+    return _pattern(f"{_HEX}{{8}}-?{_HEX}{{4}}-?{third}-?{fourth}-?{_HEX}{{12}}")
+
+
+_FORMATS: dict[str, Callable[[str], object]] = {
+    "bsonobjectid": _pattern(f"{_HEX}{{24}}"),
+    "uri": _parses(_uri),
+    "email": _pattern(r"(.+<)?[^@\s<>]+@[^@\s<>]+>?"),
+    "hostname": _pattern(r"(?=.{1,253}$)([a-zA-Z0-9]|[a-zA-Z0-9][-a-zA-Z0-9]{0,61}[a-zA-Z0-9])"
+                         r"(\.([a-zA-Z0-9]|[a-zA-Z0-9][-a-zA-Z0-9]{0,61}[a-zA-Z0-9]))*\.?"),
+    "ipv4": _parses(ipaddress.IPv4Address),
+    "ipv6": _parses(ipaddress.IPv6Address),
+    "cidr": _parses(lambda text: ipaddress.ip_network(text, strict=False) if "/" in text else int("")),
+    "mac": _pattern(f"{_HEX}{{2}}([:-]{_HEX}{{2}}){{5,7}}|({_HEX}{{4}}\\.){{2,3}}{_HEX}{{4}}"),
+    "uuid": _uuid(),
+    "uuid3": _uuid("3"),
+    "uuid4": _uuid("4"),
+    "uuid5": _uuid("5"),
+    "isbn": lambda text: _digits(text, (10, 13)),
+    "isbn10": lambda text: _digits(text, (10,)),
+    "isbn13": lambda text: _digits(text, (13,)),
+    "creditcard": _luhn,
+    "ssn": _pattern(r"\d{3}[- ]?\d{2}[- ]?\d{4}"),
+    "hexcolor": _pattern(f"#?({_HEX}{{3}}|{_HEX}{{6}})"),
+    "rgbcolor": _pattern(rf"rgb\({_COLOR},{_COLOR},{_COLOR}\)"),
+    "byte": _parses(lambda text: base64.b64decode(text, validate=True)),
+    "password": lambda _: True,
+    "date": _parses(date.fromisoformat),
+    "duration": _pattern(r"[-+]?(0|(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)"
+                         r"((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))*)|\d+ ?[a-z]+"),
+    "datetime": _parses(_date_time),
+    "k8sshortname": lambda text: not dns_label(text, ""),
+    "k8slongname": lambda text: not dns_subdomain(text, ""),
+}  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def known(name: str) -> Format | None:
+    """None for a format that is not checked."""
+    matches = _FORMATS.get(name.replace("-", ""))
+    return Format(name, matches) if matches else None
+
+
+_POSIX = {
+    "alpha": "A-Za-z", "digit": "0-9", "alnum": "0-9A-Za-z", "lower": "a-z", "upper": "A-Z", "space": r"\s",
+    "punct": r"!-/:-@\[-`{-~", "word": r"\w", "xdigit": "0-9A-Fa-f", "blank": r"\t ",
+}  # fmt: skip
+
+
+def as_python(pattern: str) -> str:
+    """A pattern of Go's (RE2) that means the same to `re`: `$` is the end of the text, `\\z` too, classes are ASCII."""
+    out, index, in_class = [], 0, False
+    while index < len(pattern):
+        two, one = pattern[index : index + 2], pattern[index]
+        named = re.match(r"\[:(\w+):\]", pattern[index:]) if in_class else None
+        if named and named[1] in _POSIX:
+            out.append(_POSIX[named[1]])
+            index += named.end()
+            continue
+        if one == "\\" and len(two) == 2:
+            out.append("\\Z" if two == "\\z" else two)
+            index += 2
+            continue
+        if one == "[" and not in_class:
+            in_class = True
+            # A bracket right after the opening one is a letter, to both.
+            opened = re.match(r"\[\^?\]?", pattern[index:])
+            out.append(opened[0] if opened else one)
+            index += len(out[-1])
+            continue
+        if one == "]":
+            in_class = False
+        out.append("\\Z" if one == "$" and not in_class else "\\[" if one == "[" and in_class else one)
+        index += 1
+    text = "".join(out)
+    inline = re.match(r"\(\?[a-zA-Z]+\)", text)
+    return f"{inline[0]}(?a:{text[inline.end() :]})" if inline else f"(?a:{text})"
