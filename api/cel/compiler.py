@@ -120,7 +120,8 @@ class Compiler:
         if node.optional or operand.type.name == "optional_type":
             return self._optional_select(operand, node)
         type_, key, convert = self._field(operand.type, node)
-        return Code(type_, _reading(operand.run, key, convert), operand.cost + 1, operand.flat + 1)
+        read = _reading(operand.run, key, convert, nulls=operand.type.fields is None)
+        return Code(type_, read, operand.cost + 1, operand.flat + 1)
 
     def _field(self, type_: Type, node: syntax.Select) -> tuple[Type, str, Callable[[Any], Any] | None]:
         if type_.fields is not None:
@@ -145,7 +146,7 @@ class Compiler:
                 if not value.present:
                     return NONE
                 value = value.value
-            return _maybe(value, key, convert)
+            return _maybe(value, key, convert, inner.fields is None)
 
         result = type_ if type_.name == "optional_type" else optional_of(type_)
         return Code(result, read, operand.cost + 1, operand.flat + 1)
@@ -157,7 +158,7 @@ class Compiler:
         operand = self.code(argument.operand)
         inner = operand.type.params[0] if operand.type.name == "optional_type" else operand.type
         _, key, _ = self._field(inner, argument)
-        run = operand.run
+        run, nulls = operand.run, inner.fields is None
 
         def present(frame: Frame) -> bool:
             value = run(frame)
@@ -165,7 +166,7 @@ class Compiler:
                 value = value.value if value.present else {}
             if not isinstance(value, dict):
                 raise EvaluationError(f"type '{type_name(value)}' does not support field selection")
-            return key in value
+            return key in value if nulls else value.get(key) is not None
 
         return Code(BOOL, present, operand.cost, operand.flat)
 
@@ -344,7 +345,7 @@ class Compiler:
 
     def _calling(self, name: str, fitting: list[Overload], result: Type, codes: list[Code]) -> Code:
         sizes = [c.most for c in codes]
-        worst = max((o.work(*sizes) if o.work else 0) for o in fitting) + 1
+        worst = max((o.work(*sizes) if o.work else 1) for o in fitting)
         cost = sum(c.cost for c in codes) + worst
         flat = sum(c.flat for c in codes) + 1
         runs = [c.run for c in codes]
@@ -389,8 +390,8 @@ class Compiler:
         else:
             run = (lambda f: not equal(left(f), right(f))) if negate else (lambda f: equal(left(f), right(f)))
         sized = one.type.name in _SIZED and other.type.name in _SIZED
-        work = math.ceil(min(one.most, other.most) * 0.1) if sized else 0
-        return Code(BOOL, run, one.cost + other.cost + work + 1, one.flat + other.flat + 1)
+        work = math.ceil(min(one.most, other.most) * 0.1) if sized else 1
+        return Code(BOOL, run, one.cost + other.cost + work, one.flat + other.flat + 1)
 
     def _logic(self, node: syntax.Call) -> Code:
         """`&&` and `||` in any order: an error on one side does not matter when the other decides."""
@@ -407,7 +408,7 @@ class Compiler:
                     return decides
             except EvaluationError:
                 if right(frame) is decides:
-                    return decides
+                    return bool(decides)
                 raise
             return _true(right(frame), node.name)
 
@@ -458,8 +459,9 @@ class Compiler:
         code = self.code(node.args[body])
         test = None if predicate is None else self._predicate(node.args[predicate])
         self._scope = outer
-        per_item = code.cost + (test.cost if test else 0) + 2
-        flat = code.flat + (test.flat if test else 0) + 2
+        step = _STEP_COST.get(node.name, 12)
+        per_item = code.cost + (test.cost if test else 0) + step
+        flat = code.flat + (test.flat if test else 0) + step
         cost = source.cost + 1 + source.most * per_item
         return _Loop(source, slots, code, test.run if test else None, cost, flat)
 
@@ -592,6 +594,8 @@ class _Loop:
 
 
 _SIZED = ("string", "bytes", "list", "map")
+_STEP_COST = {"all": 3, "exists": 4, "exists_one": 2, "existsOne": 2, "filter": 13}
+"""What a step of each macro costs beside its body, when cel-go spells it out."""
 _QUANTIFIERS: dict[str, bool | None] = {"all": False, "exists": True, "exists_one": None, "existsOne": None}
 
 _VISIT: dict[type, Callable[[Compiler, Any], Code]] = {
@@ -623,7 +627,9 @@ def _true(value: Any, name: str) -> bool:
     raise _not_bool(name, value)
 
 
-def _reading(run: Run, key: str, convert: Callable[[Any], Any] | None) -> Run:
+def _reading(run: Run, key: str, convert: Callable[[Any], Any] | None, nulls: bool) -> Run:
+    """A field of an object or a map. In objects null is absent; in maps it is a value."""
+
     def read(frame: Frame) -> Any:
         try:
             value = run(frame)[key]
@@ -631,18 +637,20 @@ def _reading(run: Run, key: str, convert: Callable[[Any], Any] | None) -> Run:
             raise EvaluationError(f"no such key: {key}") from None
         except TypeError:
             raise EvaluationError("no such overload") from None
-        return value if convert is None or value is None else convert(value)
+        if value is None and not nulls:
+            raise EvaluationError(f"no such key: {key}")
+        return value if convert is None else convert(value)
 
     return read
 
 
-def _maybe(value: Any, key: str, convert: Callable[[Any], Any] | None) -> Optional:
+def _maybe(value: Any, key: str, convert: Callable[[Any], Any] | None, nulls: bool) -> Optional:
     if not isinstance(value, dict):
         raise EvaluationError("no such overload")
-    if key not in value:
+    found = value.get(key)
+    if found is None and not (nulls and key in value):
         return NONE
-    found = value[key]
-    return Optional(found if convert is None or found is None else convert(found))
+    return Optional(found if convert is None else convert(found))
 
 
 def _element(holder: Any, key: Any) -> Any:

@@ -53,6 +53,11 @@ def cross(one: float, other: float, *_: float) -> float:
     return one * other
 
 
+def within(text: float, wanted: float, *_: float) -> float:
+    """Looking for a text in a text."""
+    return scan(text) * scan(wanted)
+
+
 def search(text: float, pattern: float, *_: float) -> float:
     return math.ceil(text * 0.1) * math.ceil(pattern * 0.25)
 
@@ -228,7 +233,7 @@ define([
     *((name, kind, "int", len) for name in ("size", ".size") for kind in ("string", "bytes", "list(A)", "map(A, B)")),
     (".startsWith", "string, string", "bool", str.startswith, lambda _, size: scan(size)),
     (".endsWith", "string, string", "bool", str.endswith, lambda _, size: scan(size)),
-    (".contains", "string, string", "bool", operator.contains, lambda a, b: scan(a) * scan(b)),
+    (".contains", "string, string", "bool", operator.contains, within),
     ("optional.of", "A", "optional(A)", Optional),
     ("optional.ofNonZeroValue", "A", "optional(A)", lambda a: v.NONE if _zero(a) else Optional(a)),
     ("optional.none", "", "optional(A)", lambda: v.NONE),

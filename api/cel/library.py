@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, parse_qs, quote, urlsplit
 
 from api import regex as re2
 from api.cel import values as v
-from api.cel.functions import cross, define, each, scan, search
+from api.cel.functions import cross, define, each, scan, search, within
 from api.cel.values import Duration, EvaluationError
 
 _UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -257,10 +257,10 @@ define([
     (".findAll", "string, string", "list(string)", _find_all, search),
     (".findAll", "string, string, int", "list(string)", _find_all, search),
     (".charAt", "string, int", "string", _char_at),
-    (".indexOf", "string, string", "int", _index_of, cross),
-    (".indexOf", "string, string, int", "int", _index_of, cross),
-    (".lastIndexOf", "string, string", "int", _last_index_of, cross),
-    (".lastIndexOf", "string, string, int", "int", _last_index_of, cross),
+    (".indexOf", "string, string", "int", _index_of, within),
+    (".indexOf", "string, string, int", "int", _index_of, within),
+    (".lastIndexOf", "string, string", "int", _last_index_of, within),
+    (".lastIndexOf", "string, string, int", "int", _last_index_of, within),
     (".lowerAscii", "string", "string", lambda a: a.translate(_LOWER), scan),
     (".upperAscii", "string", "string", lambda a: a.translate(_UPPER), scan),
     (".replace", "string, string, string", "string", _replace, scan),

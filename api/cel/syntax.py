@@ -21,6 +21,7 @@ class CompileError(Exception):
     """An expression that is not CEL or breaks its type rules. The message is cel-go's, with the place marked."""
 
     def __init__(self, source: str, at: int, message: str) -> None:
+        self.source = source
         line_start = source.rfind("\n", 0, at) + 1
         line_number = source.count("\n", 0, at) + 1
         column = at - line_start
