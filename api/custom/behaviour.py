@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from api.cel.rules import RuleSet, compile_rules
 from api.custom import defaulting, paths
 from api.custom.embedded import embedded_metadata
 from api.custom.schema import CustomSchema, Schema
@@ -56,6 +57,10 @@ class _Behaviour:
     def _check_status(self) -> Check:
         return compile(self._status)
 
+    @cached_property
+    def _rules(self) -> RuleSet | None:
+        return compile_rules(self._schema)
+
     def default(self, obj: Obj) -> None:
         if not self._custom.preserves_unknown:
             defaulting.default(obj, self._schema)
@@ -63,7 +68,8 @@ class _Behaviour:
     def validate(self, new: Obj, old: Obj | None) -> Errors:
         errors, _ = self._check(new, NEW if old is None else old, "")
         errors += self._scale(new)
-        return errors + self._beyond(self._schema, new, old, "", errors)
+        errors += self._beyond(self._schema, new, old, "")
+        return errors + self._broken_rules(new, old, errors)
 
     def validate_status(self, new: Obj, old: Obj | None) -> Errors:
         """A change of the status alone: what stands elsewhere is not asked again."""
@@ -72,10 +78,18 @@ class _Behaviour:
             before = NEW if old is None else old.get("status", NEW)
             errors = self._check_status(new["status"], before, "status")[0]
         errors += self._scale(new, ("statusReplicasPath", "labelSelectorPath"))
-        return errors + self._beyond(self._status, new.get("status"), (old or {}).get("status"), "status", errors)
+        errors += self._beyond(self._status, new.get("status"), (old or {}).get("status"), "status")
+        return errors + self._broken_rules(new, old, errors)
 
-    def _beyond(self, schema: Schema, new: Any, old: Any, at: str, found: Errors) -> Errors:
-        """Embedded resources, sets and maps, and CEL rules, of the object or of its status."""
+    def _broken_rules(self, new: Obj, old: Obj | None, found: Errors) -> Errors:
+        """The CEL rules, of the whole object whichever part is written."""
+        if self._rules is None:
+            return []
+        note = blocked(found)
+        return [note] if note else self._rules.validate(new, old)
+
+    def _beyond(self, schema: Schema, new: Any, old: Any, at: str) -> Errors:
+        """Embedded resources, sets and maps, of the object or of its status."""
         errors = embedded_metadata(new, schema, at)
         twice = duplicates(new, schema, at)
         if twice and not (old is not None and duplicates(old, schema, at)):

@@ -9,6 +9,7 @@ import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
+from api.cel.check import check_rules
 from api.custom.embedded import embedded_metadata
 from api.custom.pruning import EMBEDDED, META_FIELDS, PRESERVE, prune
 from api.custom.schema import Schema
@@ -37,7 +38,8 @@ def schema_errors(schema: Schema, at: str, *, status: bool) -> Errors:
     if any(key in schema for key in ("$ref", "definitions")):
         return errors + _parts(schema, at, _Place(root=True))
     structure = structural_errors(schema, at) or _defaults({**schema, EMBEDDED: True}, at, inside_meta=False)
-    return errors + structure + _parts(schema, at, _Place(root=True))
+    errors += structure + _parts(schema, at, _Place(root=True))
+    return errors or check_rules(schema, at)
 
 
 def _root_beside_status(schema: Schema, at: str) -> Errors:
