@@ -1,25 +1,36 @@
-"""Columns of the kinds that have little else: ServiceAccount, Lease."""
+"""ServiceAccount and Lease: columns and few rules.
+
+Rules and wording follow k8s.io/kubernetes/pkg/apis/coordination/validation.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
-
-from api import meta, printing
+from api.columns import AGE, Cell, at, count, tabled
+from api.errors import forbidden_field
 from api.meta import Obj
-from api.registry import Column, Hooks
+from api.registry import Hooks
+from api.rules import NOT_NEGATIVE, Row, at_least, check, given, of
+from api.validation import Errors, qualified_name
 
 
-def _service_account_cells(account: Obj, now: datetime) -> list[Any]:
-    return [meta.name(account), len(account.get("secrets") or []), printing.age_of(account, now)]
+def _strategy(value: str, field: str) -> Errors:
+    return qualified_name(value, field) if "/" in value else of("OldestEmulationVersion")(value, field)
 
 
-def _lease_cells(lease: Obj, now: datetime) -> list[Any]:
-    holder = (lease.get("spec") or {}).get("holderIdentity") or ""
-    return [meta.name(lease), holder, printing.age_of(lease, now)]
-
-
-SERVICE_ACCOUNT = Hooks(
-    columns=(Column("Name", format="name"), Column("Secrets"), Column("Age")), cells=_service_account_cells
+_LEASE: tuple[Row, ...] = (
+    ("leaseDurationSeconds", at_least(1, "must be greater than 0")),
+    ("leaseTransitions", NOT_NEGATIVE),
+    ("strategy", given(_strategy)),
 )
-LEASE = Hooks(columns=(Column("Name", format="name"), Column("Holder"), Column("Age")), cells=_lease_cells)
+
+
+def _validate_lease(lease: Obj, _: Obj | None) -> Errors:
+    spec = lease.get("spec") or {}
+    errors = check(spec, "spec", _LEASE)
+    if spec.get("preferredHolder") and not spec.get("strategy"):
+        errors.append(forbidden_field("spec.preferredHolder", "may only be specified if `strategy` is defined"))
+    return errors
+
+
+SERVICE_ACCOUNT = tabled(Hooks(), Cell("Secrets", count("secrets")), AGE)
+LEASE = tabled(Hooks(validate=_validate_lease), Cell("Holder", at("spec", "holderIdentity")), AGE)

@@ -25,9 +25,7 @@ def _row(group: str, kind: str, *, namespaced: bool = False) -> Resource:
 
 def _asked(spec: Obj) -> RequestInfo:
     resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if bool(resource) == bool(other):
-        raise errors.BadRequest("exactly one of resourceAttributes and nonResourceAttributes must be set")
-    if other:
+    if other is not None:
         return RequestInfo(other.get("path", ""), other.get("verb", ""))
     resource = resource or {}
     return RequestInfo(
@@ -43,22 +41,38 @@ def _asked(spec: Obj) -> RequestInfo:
     )
 
 
-def _decided(context: Context, user: User, spec: Obj) -> Obj:
-    return {"allowed": context.authorizer.allows(user, _asked(spec))}
+def _checked(review: Obj, *, self_review: bool) -> Obj:
+    """The spec of an access review. Invalid, in the words of k8s.io/kubernetes/pkg/apis/authorization/validation."""
+    spec, kind = review.get("spec") or {}, review["kind"]
+    resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    found = []
+    if resource is not None and other is not None:
+        why = "cannot be specified in combination with resourceAttributes"
+        found.append(errors.invalid("spec.nonResourceAttributes", other, why))
+    elif resource is None and other is None:
+        why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        found.append(errors.invalid("spec.resourceAttributes", None, why))
+    if not self_review and not spec.get("user") and not spec.get("groups"):
+        found.append(errors.invalid("spec.user", "", "at least one of user or group must be specified"))
+    namespace = review["metadata"].get("namespace", "")
+    if namespace and resource is not None and resource.get("namespace", "") != namespace:
+        given = resource.get("namespace", "")
+        found.append(errors.invalid("spec.resourceAttributes.namespace", given, "must match metadata.namespace"))
+    if namespace and other is not None:
+        found.append(errors.invalid("spec.nonResourceAttributes", other, "disallowed on this kind of request"))
+    if found:
+        raise errors.invalid_object(_AUTHORIZATION, kind, "", found)
+    return spec
 
 
 async def _self_access(context: Context, request: Request, review: Obj) -> Obj:
-    return _decided(context, request.user, review.get("spec") or {})
+    return {"allowed": context.authorizer.allows(request.user, _asked(_checked(review, self_review=True)))}
 
 
 async def _access(context: Context, request: Request, review: Obj) -> Obj:
-    spec = review.get("spec") or {}
-    if not spec.get("user") and not spec.get("groups"):
-        kind = review["kind"]
-        why = "at least one of user or group must be specified"
-        raise errors.invalid_object(_AUTHORIZATION, kind, "", [errors.invalid("spec.user", "", why)])
+    spec = _checked(review, self_review=False)
     user = User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""))
-    return _decided(context, user, spec)
+    return {"allowed": context.authorizer.allows(user, _asked(spec))}
 
 
 async def _rules(context: Context, request: Request, review: Obj) -> Obj:
@@ -89,8 +103,10 @@ async def _self(context: Context, request: Request, review: Obj) -> Obj:
 async def _token(context: Context, request: Request, review: Obj) -> Obj:
     spec = review.get("spec") or {}
     token, audiences = spec.get("token", ""), spec.get("audiences") or context.accounts.audiences
+    if not token:
+        raise errors.BadRequest("token is required for TokenReview in authentication")
     shared = [a for a in audiences if a in context.accounts.audiences]
-    user = await context.authenticator.token_user(token) if token and shared else None
+    user = await context.authenticator.token_user(token) if shared else None
     if user is None:
         return {"authenticated": False, "user": {}, "error": "the token is not valid"}
     return {"authenticated": True, "user": _user_info(user), "audiences": shared}
