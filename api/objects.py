@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import random
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -63,11 +63,13 @@ def copy_of_custom(obj: Obj) -> Obj:
     return copied
 
 
-def decode(resource: Resource, obj: Obj, field_validation: str = WARN) -> tuple[Obj, list[str]]:
+def decode(
+    resource: Resource, obj: Obj, field_validation: str = WARN, twice: Sequence[str] = ()
+) -> tuple[Obj, list[str]]:
     """The object a client meant, and the warnings it should hear.
 
     Nulls and unknown fields are dropped. BadRequest when a field has the wrong type, or, under Strict, when a
-    field is unknown.
+    field is unknown or was given `twice`.
     """
     # A custom kind may want a null; its own default hook drops the others.
     obj = drop_nulls(obj) if resource.custom is None else copy_of_custom(obj)
@@ -78,12 +80,15 @@ def decode(resource: Resource, obj: Obj, field_validation: str = WARN) -> tuple[
         raise _undecodable(resource, str(error)) from error
     findings = schemas.inspect(resource, obj)
     if findings is None:
-        return obj, []
+        if not twice:
+            return obj, []
+        findings = schemas.Findings()
     if findings.mistyped:
         raise _undecodable(resource, findings.mistyped[0])
     if not isinstance(metadata, dict):
         raise _undecodable(resource, "json: cannot unmarshal metadata into Go value of type v1.ObjectMeta")
-    texts = [f'unknown field "{schemas.dotted(path)}"' for path in sorted(findings.unknown, key=str)]
+    texts = [f'duplicate field "{path}"' for path in twice]
+    texts += [f'unknown field "{schemas.dotted(path)}"' for path in sorted(findings.unknown, key=str)]
     if texts and field_validation == STRICT:
         raise BadRequest(
             f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '

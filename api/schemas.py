@@ -141,6 +141,9 @@ def _inspect_custom(custom: CustomSchema, obj: Obj) -> Findings | None:
     findings = Findings()
     schema = {**custom.schema, pruning.EMBEDDED: True}
     for path, inner in pruning.embedded_resources(obj, schema):
+        if not path and not isinstance(inner["metadata"], dict):
+            wrong = _json_kind(inner["metadata"])
+            findings.mistyped.append(f"json: cannot unmarshal {wrong} into Go value of type v1.ObjectMeta")
         found = _inspect(_OBJECT_META, inner["metadata"]) if isinstance(inner.get("metadata"), dict) else None
         if found is not None:
             at = (*path, "metadata")

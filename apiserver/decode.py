@@ -7,7 +7,8 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -79,11 +80,46 @@ async def read_object(request: Request, res: Resource) -> Obj:
     data = raw(body, request.header(b"content-type"))
     if not isinstance(data, dict):
         raise BadRequest(f"couldn't get version/kind; json parse error: the body is not an object of kind {res.kind}")
-    return shaped(request, res, data)
+    twice = _given_twice(body, data) if request.query("fieldValidation") != objects.IGNORE else []
+    return shaped(request, res, data, twice)
 
 
-def shaped(request: Request, res: Resource, data: Obj) -> Obj:
-    """`data` as an object of `res`: its kind and shape checked, unknown fields refused or warned of as asked.
+class _Pairs(dict[str, Any]):
+    """A JSON object, and the names it gives more than once."""
+
+    twice: tuple[str, ...] = ()
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> _Pairs:
+    found = _Pairs(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        found.twice = tuple(name for name in found if names.count(name) > 1)
+    return found
+
+
+def _given_twice(body: bytes, data: Any) -> list[str]:
+    """The paths of fields that a JSON text gives more than once; what it was parsed to has the last of them."""
+    if not body.lstrip().startswith(b"{") or len(orjson.dumps(data)) >= len(body.strip()):
+        return []  # another format, or nothing can be missing
+    found: list[str] = []
+
+    def look(value: Any, at: str) -> None:
+        if isinstance(value, _Pairs):
+            found.extend(f"{at}.{name}" if at else name for name in value.twice)
+            for name, item in value.items():
+                look(item, f"{at}.{name}" if at else name)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                look(item, f"{at}[{index}]")
+
+    look(json.loads(body, object_pairs_hook=_pairs), "")
+    return found
+
+
+def shaped(request: Request, res: Resource, data: Obj, twice: Sequence[str] = ()) -> Obj:
+    """`data` as an object of `res`: its kind and shape checked; unknown fields, and those given `twice`, refused or
+    warned of as asked.
 
     What is missing is left to validation, which knows defaults.
     """
@@ -99,7 +135,7 @@ def shaped(request: Request, res: Resource, data: Obj) -> Obj:
         raise BadRequest(
             f'fieldValidation: Unsupported value: "{validation}": supported values: "Ignore", "Strict", "Warn"'
         )
-    obj, warnings = objects.decode(res, data, validation)
+    obj, warnings = objects.decode(res, data, validation, twice)
     request.warnings += warnings
     return obj
 

@@ -53,7 +53,7 @@ class Webhooks:
         if response.status != 200:
             raise WebhookFailed(
                 f"the server responded with the status code {response.status} but did not return more information"
-            )  # noqa: E501
+            )
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError as error:
