@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from api.cel.paths import field_path
@@ -49,7 +49,7 @@ def check_rules(schema: Schema, at: str) -> list[FieldError]:
     if not has_rules(schema):
         return []
     found = _Findings()
-    _walk(schema, schema, _Place(at, True, 1), found)
+    _walk(schema, _Place(at, True, 1), found)
     total = sum(cost for cost, _ in found.costs)
     if total > TOTAL_LIMIT:
         most = sorted(found.costs, reverse=True)[:4]
@@ -66,38 +66,26 @@ def check_rules(schema: Schema, at: str) -> list[FieldError]:
     return found.errors
 
 
-def _walk(schema: Schema, spine: Schema, place: _Place, found: _Findings) -> None:
-    at, below = place.at, place.uncorrelatable
-    if spine.get("x-kubernetes-map-type") == "atomic":
-        below = below or at
-    for name, child in (schema.get("properties") or {}).items():
+def _walk(schema: Schema, place: _Place, found: _Findings) -> None:
+    at = place.at
+    below = place.uncorrelatable or (at if schema.get("x-kubernetes-map-type") == "atomic" else "")
+    children: list[tuple[str, Schema, str | None, str]]
+    children = [(f"properties[{n}]", child, None, below) for n, child in (schema.get("properties") or {}).items()]
+    if isinstance(schema.get("additionalProperties"), Mapping):
+        children.append(("additionalProperties", schema["additionalProperties"], "maxProperties", below))
+    if isinstance(schema.get("items"), Mapping):
+        lost = below or (at if schema.get("x-kubernetes-list-type") != "map" else "")
+        children.append(("items", schema["items"], "maxItems", lost))
+    for name, child, limit, uncorrelatable in children:
         if has_rules(child):
-            inner = (spine.get("properties") or {}).get(name, child)
-            _walk(child, inner, _Place(f"{at}.properties[{name}]", _embeds(inner), place.count, below), found)
-    extra = schema.get("additionalProperties")
-    if isinstance(extra, Mapping) and has_rules(extra):
-        count = _times(place.count, spine.get("maxProperties"))
-        inner = spine.get("additionalProperties") or extra
-        _walk(extra, inner, _Place(f"{at}.additionalProperties", _embeds(inner), count, below), found)
-    items = schema.get("items")
-    if isinstance(items, Mapping) and has_rules(items):
-        if spine.get("x-kubernetes-list-type") != "map":
-            below = below or at
-        inner = spine.get("items") or items
-        count = _times(place.count, spine.get("maxItems"))
-        _walk(items, inner, _Place(f"{at}.items", _embeds(inner), count, below), found)
-    for index, part in enumerate(schema.get("allOf") or ()):
-        if has_rules(part):
-            _walk(part, spine, replace(place, at=f"{at}.allOf[{index}]"), found)
+            count = place.count if limit is None else _times(place.count, schema.get(limit))
+            root = bool(child.get("x-kubernetes-embedded-resource"))
+            _walk(child, _Place(f"{at}.{name}", root, count, uncorrelatable), found)
     given = schema.get(RULES) or []
-    wrong = [error for index, rule in enumerate(given) for error in _form(rule, f"{at}.{RULES}[{index}]", spine)]
+    wrong = [error for index, rule in enumerate(given) for error in _form(rule, f"{at}.{RULES}[{index}]", schema)]
     found.errors += wrong
     if given and not wrong:
-        _rules(given, spine, place, found)
-
-
-def _embeds(schema: Schema) -> bool:
-    return bool(schema.get("x-kubernetes-embedded-resource"))
+        _rules(given, schema, place, found)
 
 
 def _times(count: float | None, limit: Any) -> float | None:

@@ -57,7 +57,6 @@ class RuleSet:
     properties: dict[str, RuleSet] = field(default_factory=dict)
     extra: RuleSet | None = None
     items: RuleSet | None = None
-    parts: list[RuleSet] = field(default_factory=list)
     keys: tuple[str, ...] = ()
     """What tells the items of a list of type map apart; empty for other lists."""
     atomic: bool = False
@@ -89,32 +88,28 @@ def _children(schema: Schema) -> Iterator[Schema]:
     for name in ("items", "additionalProperties"):
         if isinstance(schema.get(name), Mapping):
             yield schema[name]
-    yield from schema.get("allOf") or ()
 
 
 def compile_rules(schema: Schema, *, root: bool = True) -> RuleSet | None:
     """The rules of a stored schema; None when it has none. CompileError never, for what `check_rules` let pass."""
-    return _compile(schema, schema, root) if has_rules(schema) else None
+    return _compile(schema, root) if has_rules(schema) else None
 
 
-def _compile(schema: Schema, spine: Schema, root: bool) -> RuleSet:
-    """`spine` is the structural schema; `schema` is it, or a part of its allOf, which may only add rules."""
-    made = RuleSet(str(spine.get("type", "")), atomic=spine.get("x-kubernetes-map-type") == "atomic")
-    if spine.get("x-kubernetes-list-type") == "map":
-        made.keys = tuple(spine.get("x-kubernetes-list-map-keys") or ())
+def _compile(schema: Schema, root: bool) -> RuleSet:
+    made = RuleSet(str(schema.get("type", "")), atomic=schema.get("x-kubernetes-map-type") == "atomic")
+    if schema.get("x-kubernetes-list-type") == "map":
+        made.keys = tuple(schema.get("x-kubernetes-list-map-keys") or ())
     given = schema.get(RULES) or []
-    made.shape = shape_of(spine, root=root) if given else None
+    made.shape = shape_of(schema, root=root) if given else None
     if made.shape is not None:
-        made.rules = [compile_rule(rule, made.shape, spine) for rule in given if str(rule.get("rule", "")).strip()]
-    spines = spine.get("properties") or {}
+        made.rules = [compile_rule(rule, made.shape, schema) for rule in given]
     for name, child in (schema.get("properties") or {}).items():
-        if name in spines and has_rules(child):
-            made.properties[name] = _compile(child, spines[name], _embeds(spines[name]))
+        if has_rules(child):
+            made.properties[name] = _compile(child, _embeds(child))
     for name, attribute in (("items", "items"), ("additionalProperties", "extra")):
-        child, below = schema.get(name), spine.get(name)
-        if isinstance(child, Mapping) and isinstance(below, Mapping) and has_rules(child):
-            setattr(made, attribute, _compile(child, below, _embeds(below)))
-    made.parts = [_compile(part, spine, root) for part in schema.get("allOf") or () if has_rules(part)]
+        child = schema.get(name)
+        if isinstance(child, Mapping) and has_rules(child):
+            setattr(made, attribute, _compile(child, _embeds(child)))
     return made
 
 
@@ -140,8 +135,6 @@ class _Run:
             return
         for rule in rules.rules:
             self._rule(rules, rule, at, new, old, nearest)
-        for part in rules.parts:
-            self.node(part, at, new, old, nearest)
         if isinstance(new, list) and rules.items is not None:
             before = (
                 {_key(item, rules.keys): item for item in old or ()} if rules.keys and isinstance(old, list) else {}
