@@ -593,6 +593,8 @@ class _Loop:
             yield
 
 
+MISFITS = (TypeError, AttributeError, OverflowError)
+"""What Python says of a value of a type that only showed when it was used."""
 _SIZED = ("string", "bytes", "list", "map")
 _STEP_COST = {"all": 3, "exists": 4, "exists_one": 2, "existsOne": 2, "filter": 13}
 """What a step of each macro costs beside its body, when cel-go spells it out."""
@@ -714,7 +716,10 @@ def _dispatched(name: str, overloads: list[Overload], runs: list[Run]) -> Run:
             if all(w is None or w == n for w, n in zip(wanted, names, strict=True)):
                 if overload.work is not None:
                     _pay(frame, overload.work, arguments)
-                return overload.run(*arguments)
+                try:
+                    return overload.run(*arguments)
+                except MISFITS:
+                    break  # what is inside a list or a map is of the wrong type
         raise EvaluationError(f"no such overload: {name}({', '.join(names)})")
 
     return run

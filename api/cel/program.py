@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.cel import syntax
-from api.cel.compiler import PER_CALL_LIMIT, Compiler, Run
+from api.cel.compiler import MISFITS, PER_CALL_LIMIT, Compiler, Run
 from api.cel.syntax import CompileError
 from api.cel.types import Type
 from api.cel.values import CostExceeded, EvaluationError
@@ -50,6 +50,8 @@ class Program:
             return self._run(frame)
         except RecursionError:
             raise EvaluationError("expression recursion limit exceeded") from None
+        except MISFITS as error:
+            raise EvaluationError(f"no such overload: {error}") from error
         finally:
             if budget is not None:
                 budget.left -= PER_CALL_LIMIT - frame[0]
