@@ -53,6 +53,8 @@ class Surroundings:
     labels: Mapping[str, str]
     """Of the cluster and the node."""
     sandbox_id: str = ""
+    target_id: str = ""
+    """The container whose processes an ephemeral container sees."""
     environment: Mapping[str, str] = field(default_factory=dict)
     mounts: list[Mount] = field(default_factory=list)
     termination_log: str = ""
@@ -144,6 +146,8 @@ def container(spec: Mapping[str, Any], pod: Mapping[str, Any], attempt: int, aro
     }
     if pod_spec.get("hostPID"):
         host["PidMode"] = "host"
+    elif around.target_id:
+        host["PidMode"] = f"container:{around.target_id}"
     elif pod_spec.get("shareProcessNamespace"):
         host["PidMode"] = f"container:{around.sandbox_id}"
     config: Obj = {

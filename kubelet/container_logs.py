@@ -16,8 +16,8 @@ from api.meta import parse_time
 def container_id(pod: Mapping[str, Any], name: str, previous: bool) -> str:
     """The Docker id whose log is asked for. BadRequest says why there is none."""
     pod_name, status = pod["metadata"]["name"], pod.get("status") or {}
-    told = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
-    found = next((c for c in told if c["name"] == name), None)
+    kinds = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+    found = next((c for kind in kinds for c in status.get(kind) or [] if c["name"] == name), None)
     if found is None:
         raise BadRequest(f'container "{name}" in pod "{pod_name}" is not available')
     state, last = found.get("state") or {}, (found.get("lastState") or {}).get("terminated") or {}
@@ -31,7 +31,11 @@ def container_id(pod: Mapping[str, Any], name: str, previous: bool) -> str:
         return _plain(state["terminated"]["containerID"])
     if last.get("containerID"):
         return _plain(last["containerID"])
-    reason = (state.get("waiting") or {}).get("reason", "")
+    if "terminated" in state:
+        raise BadRequest(f'container "{name}" in pod "{pod_name}" is terminated')
+    if "waiting" not in state:
+        raise BadRequest(f'container "{name}" in pod "{pod_name}" is waiting to start - no logs yet')
+    reason = state["waiting"].get("reason", "")
     why = {
         "ErrImagePull": "image can't be pulled",
         "ImagePullBackOff": "trying and failing to pull image",

@@ -167,13 +167,21 @@ def spec_init_containers(pod: Mapping[str, Any]) -> list[Obj]:
     return pod["spec"].get("initContainers") or []
 
 
+def spec_ephemeral_containers(pod: Mapping[str, Any]) -> list[Obj]:
+    return pod["spec"].get("ephemeralContainers") or []
+
+
 def is_sidecar(container: Mapping[str, Any]) -> bool:
     """A restartable init container (KEP-753)."""
     return container.get("restartPolicy") == "Always"
 
 
 def find_container(pod: Mapping[str, Any], name: str) -> Obj | None:
-    return next((c for c in [*spec_init_containers(pod), *spec_containers(pod)] if c["name"] == name), None)
+    return next((c for c in every_container(pod) if c["name"] == name), None)
+
+
+def every_container(pod: Mapping[str, Any]) -> list[Obj]:
+    return [*spec_init_containers(pod), *spec_containers(pod), *spec_ephemeral_containers(pod)]
 
 
 def restart_policy(pod: Mapping[str, Any]) -> str:
@@ -187,8 +195,10 @@ def spec_hash(container: Mapping[str, Any]) -> str:
 
 def field_path(pod: Mapping[str, Any], name: str) -> str:
     """What events about a container name as their involvedObject.fieldPath."""
-    init = any(c["name"] == name for c in spec_init_containers(pod))
-    return f"spec.{'initContainers' if init else 'containers'}{{{name}}}"
+    for kind in ("initContainers", "ephemeralContainers"):
+        if any(c["name"] == name for c in pod["spec"].get(kind) or []):
+            return f"spec.{kind}{{{name}}}"
+    return f"spec.containers{{{name}}}"
 
 
 def is_terminal(pod: Mapping[str, Any]) -> bool:

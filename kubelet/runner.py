@@ -235,6 +235,11 @@ class Runner:
         mounts.append(Mount(str(log_file), spec.get("terminationMessagePath") or "/dev/termination-log"))
         around = self._surroundings(image.id)
         around.sandbox_id, around.environment, around.mounts = sandbox.id, variables, mounts
+        if spec.get("targetContainerName"):
+            seen = self._observer.of_pod(uid).latest(spec["targetContainerName"])
+            if seen is None or not seen.running:
+                raise ConfigError(f'target container "{spec["targetContainerName"]}" is not running')
+            around.target_id = seen.id
         around.termination_log, around.image_user = str(log_file), image.user
         return around
 

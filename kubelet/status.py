@@ -20,6 +20,7 @@ from kubelet.model import (
     is_terminal,
     restart_policy,
     spec_containers,
+    spec_ephemeral_containers,
     spec_init_containers,
 )
 from kubelet.qos import qos_class
@@ -61,6 +62,12 @@ def build(
             )
             for c in inits
         ]  # fmt: skip
+    ephemeral = spec_ephemeral_containers(pod)
+    if ephemeral:
+        status["ephemeralContainerStatuses"] = [
+            _container_status(c, pod, observed, memory, plan, old, "ephemeralContainerStatuses", "ContainerCreating")
+            for c in ephemeral
+        ]
     if not is_terminal(pod):
         # Whatever another writer said of a pod it had lost sight of no longer holds.
         status.pop("reason", None)
@@ -73,8 +80,8 @@ def build(
 
 
 _REBUILT = (
-    "phase", "conditions", "containerStatuses", "initContainerStatuses", "podIP", "podIPs", "hostIP", "hostIPs",
-    "startTime", "qosClass", "observedGeneration",
+    "phase", "conditions", "containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses", "podIP",
+    "podIPs", "hostIP", "hostIPs", "startTime", "qosClass", "observedGeneration",
 )  # fmt: skip
 
 
@@ -154,6 +161,9 @@ def _container_status(
         result["lastState"] = {}
     if not result["state"].get("running"):
         _fill_held_back(result, name, memory, plan, pod)
+    if field_name == "ephemeralContainerStatuses":  # nobody asks whether they are ready
+        result["ready"] = False
+        del result["started"]
     return result
 
 

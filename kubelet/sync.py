@@ -11,6 +11,7 @@ It promises, whatever the order of observations:
   * never two containers of one name and attempt,
   * never a container started for a pod that is being deleted or is finished,
   * init containers one after the other, all done before the first app container starts,
+  * an ephemeral container started once, in whatever state the others are (KEP-277),
   * a dead sandbox takes its pod's containers with it before a new one is made.
 
 Rules: kuberuntime_manager.go computePodActions, doBackOff; the crash-loop back-off of client-go's flowcontrol.
@@ -30,12 +31,14 @@ from kubelet.model import (
     Failure,
     PodContainers,
     Probes,
+    every_container,
     find_container,
     grace_period,
     is_sidecar,
     is_terminal,
     restart_policy,
     spec_containers,
+    spec_ephemeral_containers,
     spec_hash,
     spec_init_containers,
 )
@@ -144,6 +147,9 @@ def decide(pod: Mapping[str, Any], observed: PodContainers, memory: Memory, now:
         for container in spec_containers(pod):
             policy = restart_policy(pod)
             _consider(pod, container, policy, observed, sandbox, memory, now, plan)
+    for container in spec_ephemeral_containers(pod):
+        if observed.latest(container["name"]) is not None or not _ran_before(pod, container["name"]):
+            _consider(pod, container, "Never", observed, sandbox, memory, now, plan)
     _prune(observed, sandbox, plan)
     return plan
 
@@ -168,11 +174,17 @@ def finished(pod: Mapping[str, Any], observed: PodContainers, sandbox: Container
     return True
 
 
+def _ran_before(pod: Mapping[str, Any], name: str) -> bool:
+    """The status tells of an ephemeral container that Docker no longer has: it is never started again."""
+    told = (pod.get("status") or {}).get("ephemeralContainerStatuses") or []
+    return any(c["name"] == name and c.get("containerID") for c in told)
+
+
 def next_attempt(name: str, observed: PodContainers, status: Mapping[str, Any]) -> int:
     """One more than any attempt seen on the node or told in the stored status."""
     latest = observed.latest(name)
     attempt = -1 if latest is None else latest.attempt
-    for field_name in ("containerStatuses", "initContainerStatuses"):
+    for field_name in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
         for told in status.get(field_name) or []:
             if told["name"] == name and told.get("containerID"):
                 attempt = max(attempt, int(told.get("restartCount") or 0))
@@ -222,7 +234,7 @@ def _kill_strays(
     now: datetime,
 ) -> None:
     """Containers that hang on a dead sandbox, or of a name the spec does not have."""
-    known = {c["name"] for c in [*spec_init_containers(pod), *spec_containers(pod)]}
+    known = {c["name"] for c in every_container(pod)}
     for container in observed.running():
         if container.sandbox_id and container.sandbox_id != sandbox.id:
             _kill(plan, memory, now, container, 0, hook=False)

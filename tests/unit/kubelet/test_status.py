@@ -175,3 +175,14 @@ def test_a_container_removed_behind_our_back() -> None:
     (new,) = built["containerStatuses"]
     assert new["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown"
     assert new["state"] == {"waiting": {"reason": "ContainerCreating"}}
+
+
+def test_ephemeral_containers_have_statuses_and_do_not_count() -> None:
+    """KEP-277: the pod's phase and readiness are those of its other containers."""
+    debugged = pod(ephemeralContainers=[{"name": "dbg", "image": "busybox:1"}])
+    built = build(debugged, seen(sandbox(), running(), exited("dbg", code=1)))
+    assert built["phase"] == "Running"
+    assert get_condition({"status": built}, "Ready")["status"] == "True"  # type: ignore[index]
+    (told,) = built["ephemeralContainerStatuses"]
+    assert (told["name"], told["ready"], told["restartCount"]) == ("dbg", False, 0)
+    assert told["state"]["terminated"]["exitCode"] == 1 and "started" not in told

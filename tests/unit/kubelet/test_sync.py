@@ -42,6 +42,7 @@ def shown(plan_actions: list[object]) -> list[str]:
     return words
 
 
+DEBUG = [{"name": "dbg", "image": "busybox:1", "targetContainerName": "app"}]  # KEP-277
 CASES = {
     "a new pod gets a sandbox": (pod(), seen(), ["sandbox 0"]),
     "then its container": (pod(), seen(sandbox()), ["start app 0"]),
@@ -56,6 +57,19 @@ CASES = {
     ),
     "with Never it is not, and the pod ends": (
         pod(init=("i",), policy="Never"), seen(sandbox(), exited("i", code=1)), ["stop sb-0"],
+    ),
+    "an ephemeral container starts while the pod runs": (
+        pod(ephemeralContainers=DEBUG), seen(sandbox(), running()), ["start dbg 0"],
+    ),
+    "and before init containers are through": (
+        pod(init=("i",), ephemeralContainers=DEBUG), seen(sandbox(), running("i")), ["start dbg 0"],
+    ),
+    "it is never started again": (
+        pod(ephemeralContainers=DEBUG), seen(sandbox(), running(), exited("dbg", code=1)), [],
+    ),
+    "not even when Docker has lost it": (
+        pod(ephemeralContainers=DEBUG, status={"ephemeralContainerStatuses": [{"name": "dbg", "containerID": "x"}]}),
+        seen(sandbox(), running()), [],
     ),
     "an exited container is restarted": (pod(), seen(sandbox(), exited()), ["start app 1"]),
     "OnFailure restarts a failure": (
