@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 import orjson
 
 from api import meta
-from api.builtin import SERVICES
-from api.errors import FieldError, InternalError, Invalid, invalid, invalid_object
+from api.builtin import IP_ADDRESSES, SERVICE_CIDRS, SERVICES
+from api.errors import ApiError, FieldError, InternalError, already_exists, invalid, invalid_object
 from api.meta import Obj
 from apiserver.storage.store import Store
 from apiserver.storage.stored import Page
@@ -39,6 +39,17 @@ class Allocator:
         self._store = store
         self._range = service_range
         self._ports = node_ports
+
+    @property
+    def default_range(self) -> Network:
+        return self._range
+
+    async def _ranges(self) -> list[Network]:
+        """The range of the cluster, then those that ServiceCIDRs add. One that is going is not given from any more."""
+        page = await self._store.list(SERVICE_CIDRS, resource_version="0")
+        cidrs = [c for s in page.items if not meta.is_deleting(obj := s.obj()) for c in obj["spec"]["cidrs"]]
+        more = [network for network in map(ipaddress.ip_network, cidrs) if network.version == self._range.version]
+        return list(dict.fromkeys([self._range, *more]))
 
     @property
     def first_address(self) -> str:
@@ -71,19 +82,18 @@ class Allocator:
             address = await self._pick_address(avoid)
             chosen.claims.add(f"clusterip/{address}")
         elif address != "None" and (old is None or old["spec"].get("clusterIP") != address):
-            self._check_address(address, chosen)
+            await self._check_address(address, chosen)
         spec["clusterIP"] = address
         spec["clusterIPs"] = spec.get("clusterIPs") or [address]
         spec["ipFamilies"] = spec.get("ipFamilies") or [f"IPv{self._range.version}"]
         spec.setdefault("ipFamilyPolicy", "SingleStack")
 
-    def _check_address(self, address: str, chosen: _Chosen) -> None:
+    async def _check_address(self, address: str, chosen: _Chosen) -> None:
         try:
             parsed = ipaddress.ip_address(address)
         except ValueError:
             return  # validation tells of it
-        reserved = (self._range[0], self._range[-1])
-        if parsed not in self._range or parsed in reserved:
+        if not any(parsed in r and parsed not in (r[0], r[-1]) for r in await self._ranges()):
             chosen.errors.append(
                 _address_error(address, f"the provided IP ({address}) is not in the valid range. "
                                f"The range of valid IPs is {self._range}")
@@ -93,12 +103,13 @@ class Allocator:
         page = await self._services(avoid)
         taken = {s.fields.get("spec.clusterIP", "") for s in page.items}
         taken |= {claim.removeprefix("clusterip/") for claim in avoid}
-        last = min(self._range.num_addresses - 2, 65534)
-        static = min(max(16, self._range.num_addresses // 16), 256)
-        offset = _pick(1, last, static, lambda n: str(self._range[n]) in taken)
-        if offset is None:
-            raise InternalError("failed to allocate a serviceIP: range is full")
-        return str(self._range[offset])
+        for network in await self._ranges():
+            last = min(network.num_addresses - 2, 65534)
+            static = min(max(16, network.num_addresses // 16), 256)
+            offset = _pick(1, last, static, lambda n, network=network: str(network[n]) in taken)
+            if offset is not None:
+                return str(network[offset])
+        raise InternalError("failed to allocate a serviceIP: range is full")
 
     async def _services(self, avoid: set[str]) -> Page:
         """From the cache at first; as they are now once that has turned out to be behind."""
@@ -210,9 +221,11 @@ def _address_error(address: str, why: str) -> FieldError:
     )
 
 
-def taken(service: Obj, claim: str) -> Invalid:
-    """The refusal of an address or port that the client named and another Service holds."""
+def taken(service: Obj, claim: str) -> ApiError:
+    """The refusal of an address or port that the client named and another Service holds, or another IPAddress."""
     kind, _, value = claim.partition("/")
+    if service.get("kind") == IP_ADDRESSES.kind:
+        return already_exists(IP_ADDRESSES.group, IP_ADDRESSES.plural, value)
     if kind == "clusterip":
         error = _address_error(value, "provided IP is already allocated")
     else:

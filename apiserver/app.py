@@ -26,6 +26,7 @@ from apiserver.admission.node_taint import TaintNodesByCondition
 from apiserver.admission.priority import Priority
 from apiserver.admission.service_account import ServiceAccount
 from apiserver.admission.toleration_seconds import DefaultTolerationSeconds
+from apiserver.aggregation.remote import Aggregation
 from apiserver.allocation import Allocator
 from apiserver.auth import tokenfile
 from apiserver.auth.accounts import Accounts
@@ -93,6 +94,9 @@ def build_context(options: Options) -> Context:
         allocator=Allocator(store, options.service_range, options.node_ports),
         accounts=accounts,
         proxy=proxy,
+        aggregation=Aggregation(
+            store, proxy, cert_file=options.proxy_client_cert_file, key_file=options.proxy_client_key_file
+        ),
         kubelet=KubeletClient(
             proxy,
             cert_file=options.kubelet_client_certificate,
@@ -118,7 +122,7 @@ def build(context: Context) -> Door:
     app = FastAPI(title="Sampan", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None,
                   redirect_slashes=False)  # fmt: skip
     app.state.context = context
-    app.state.catalog = discovery.Catalog()
+    app.state.catalog = discovery.Catalog(context.aggregation.remotes)
     app.state.documents = Documents(context.registry, resources.served_subresources)
     for routes in (health, version, metrics, discovery, openapi):
         app.include_router(routes.router)

@@ -1,4 +1,5 @@
-"""The objects every cluster starts with: four namespaces, and the `kubernetes` Service with its endpoints.
+"""The objects every cluster starts with: namespaces, priority classes, and the `kubernetes` Service with its
+endpoints. Then the loops of the server itself, which make others.
 
 Idempotent, and safe for several servers at once.
 """
@@ -6,13 +7,16 @@ Idempotent, and safe for several servers at once.
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import logging
 
-from api.builtin import NAMESPACES, SERVICES
+from api.builtin import NAMESPACES, PRIORITY_CLASSES, SERVICES
 from api.errors import ApiError
+from api.kinds.scheduling import SYSTEM_CLASSES
 from api.meta import Obj
-from apiserver import endpoints
+from apiserver import addresses, endpoints, flow
+from apiserver.aggregation import availability, local
 from apiserver.context import Context
 
 _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -22,7 +26,7 @@ log = logging.getLogger("apiserver.bootstrap")
 
 
 async def run(context: Context) -> None:
-    """Make them, however late etcd is; then keep the endpoints, until cancelled."""
+    """Make them, however late etcd is; then run the loops, until cancelled."""
     while not context.bootstrapped.is_set():
         try:
             await _once(context)
@@ -33,13 +37,17 @@ async def run(context: Context) -> None:
             context.bootstrapped.set()
             gc.collect()
             gc.freeze()  # what is there now, code and cache, is there to stay: no need to walk it again
-    await endpoints.run(context)
+    async with asyncio.TaskGroup() as loops:
+        for run_loop in (endpoints.run, local.run, availability.run, addresses.run, flow.run):
+            loops.create_task(run_loop(context), name=run_loop.__module__)
 
 
 async def _once(context: Context) -> None:
     await context.store.wait_ready()
     for name in _NAMESPACES:
         await endpoints.ensure(context, NAMESPACES, {"metadata": {"name": name}})
+    for priority_class in SYSTEM_CLASSES.values():
+        await endpoints.ensure(context, PRIORITY_CLASSES, copy.deepcopy(priority_class))
     await endpoints.ensure(context, SERVICES, _service(context))
     await endpoints.reconcile(context)
 

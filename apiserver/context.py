@@ -10,6 +10,7 @@ from datetime import datetime
 from api.errors import ServiceUnavailable
 from api.registry import Registry, Resource
 from apiserver.admission.chain import Admission
+from apiserver.aggregation.remote import Aggregation
 from apiserver.allocation import Allocator
 from apiserver.auth.accounts import Accounts
 from apiserver.auth.authorizer import Authorizer
@@ -36,6 +37,7 @@ class Context:
     kubelet: KubeletClient
     metrics: Metrics
     proxy: Proxy
+    aggregation: Aggregation
     definitions: Definitions
     bootstrapped: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -111,8 +111,10 @@ class Door:
         user = request.scope.get("sampan.peer") or await context.authenticator.user(request)
         request.user = effective_user(request, user, context.authorizer) if request.impersonates else user
 
-    async def _document(self, request: Request) -> Reply:
-        """What the FastAPI routes answer."""
+    async def _document(self, request: Request) -> Answer:
+        """What the FastAPI routes answer, or an API server behind this one."""
+        if (behind := self._context.aggregation.find(request.path)) is not None:
+            return await self._context.aggregation.relay(request, behind)
         if request.path.startswith(("/apis", "/openapi")):
             await self._context.definitions.catch_up()
         start: Message = {}

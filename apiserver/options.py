@@ -22,6 +22,8 @@ class Options:
     kubelet_client_certificate: str
     kubelet_client_key: str
     kubelet_certificate_authority: str
+    proxy_client_cert_file: str
+    proxy_client_key_file: str
     token_auth_file: str
     service_range: ipaddress.IPv4Network | ipaddress.IPv6Network
     node_ports: tuple[int, int]  # first and last, inclusive
@@ -47,6 +49,8 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--kubelet-client-certificate", default="")
     add("--kubelet-client-key", default="")
     add("--kubelet-certificate-authority", default="")
+    add("--proxy-client-cert-file", default="", help="proves to API servers behind this one who sends them requests")
+    add("--proxy-client-key-file", default="")
     add("--token-auth-file", default="", help='CSV lines: token,user,uid,group or token,user,uid,"g1,g2"')
     add("--service-cluster-ip-range", type=_network, default=_network("10.96.0.0/16"))
     add("--service-node-port-range", type=_ports, default=(30000, 32767), help="first-last")
@@ -72,6 +76,8 @@ def parse(arguments: list[str] | None = None) -> Options:
         kubelet_client_certificate=given.kubelet_client_certificate,
         kubelet_client_key=given.kubelet_client_key,
         kubelet_certificate_authority=given.kubelet_certificate_authority,
+        proxy_client_cert_file=given.proxy_client_cert_file,
+        proxy_client_key_file=given.proxy_client_key_file,
         token_auth_file=given.token_auth_file,
         service_range=given.service_cluster_ip_range,
         node_ports=given.service_node_port_range,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from api import selectors
+from api import meta, selectors
 from api.columns import AGE, Cell, joined, tabled
 from api.errors import forbidden_field, invalid, required
 from api.meta import Obj
@@ -140,6 +140,14 @@ _PARENT: tuple[Row, ...] = (
 )
 
 
+def _address_claims(address: Obj) -> set[str]:
+    """What holds an address and is no Service holds it itself; a Service's is claimed with the Service."""
+    parent = (address.get("spec") or {}).get("parentRef") or {}
+    if parent.get("resource") == "services" and not parent.get("group"):
+        return set()
+    return {f"clusterip/{meta.name(address)}"}
+
+
 def _validate_address(address: Obj, old: Obj | None) -> Errors:
     parent = (address.get("spec") or {}).get("parentRef")
     if old is not None:
@@ -180,5 +188,7 @@ def _parent(address: Obj) -> str:
     return "/".join(p for p in (f"{parent['resource']}{group}".lower(), parent.get("namespace"), parent["name"]) if p)
 
 
-IP_ADDRESS = tabled(Hooks(validate=_validate_address, name_rule=_address_name), Cell("ParentRef", _parent))
+IP_ADDRESS = tabled(
+    Hooks(validate=_validate_address, name_rule=_address_name, claims=_address_claims), Cell("ParentRef", _parent)
+)
 SERVICE_CIDR = tabled(Hooks(validate=_validate_service_cidr), Cell("CIDRs", joined("spec", "cidrs", absent="")), AGE)

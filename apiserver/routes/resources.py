@@ -75,6 +75,8 @@ def is_long_running(request: Request) -> bool:
 
 async def serve(context: Context, request: Request) -> Answer:
     info = request.info
+    if (behind := context.aggregation.find(request.path)) is not None:
+        return await context.aggregation.relay(request, behind)
     res = context.registry.by_plural(info.group, info.version, info.resource)
     if res is None:
         await context.definitions.catch_up()

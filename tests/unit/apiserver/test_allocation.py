@@ -8,8 +8,10 @@ from typing import Any, cast
 import orjson
 import pytest
 
+from api.builtin import SERVICES
 from api.errors import Invalid
 from api.meta import Obj
+from api.registry import Resource
 from apiserver.allocation import Allocator, taken
 from apiserver.storage.store import Store
 from apiserver.storage.stored import Page, Stored
@@ -23,7 +25,9 @@ class Services:
     def __init__(self, *services: Obj) -> None:
         self._services = services
 
-    async def list(self, *_: Any, **__: Any) -> Page:
+    async def list(self, res: Resource, **_: Any) -> Page:
+        if res is not SERVICES:
+            return Page([], 1)
         items = [
             Stored("default", s["metadata"]["name"], 1, orjson.dumps(s), {},
                    {"spec.clusterIP": s["spec"].get("clusterIP", ""), "spec.type": s["spec"]["type"]})
