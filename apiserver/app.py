@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from api.builtin import BUILTIN
 from api.errors import ApiError, MethodNotAllowed, NotFound
 from api.registry import Registry
-from apiserver import bootstrap
+from apiserver import bootstrap, endpoints
 from apiserver.admission.certificates import CertificateRequests
 from apiserver.admission.chain import Admission
 from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
@@ -59,6 +59,9 @@ def build_context(options: Options) -> Context:
         cert_file=options.etcd_certfile,
         key_file=options.etcd_keyfile,
     )
+    counts = Metrics(version.info())
+    store.counts_into(counts.etcd_requests)
+    counts.objects = store.objects
     proxy = Proxy()
     text = Path(options.token_auth_file).read_text() if options.token_auth_file else ""
     accounts = Accounts(
@@ -103,7 +106,7 @@ def build_context(options: Options) -> Context:
             key_file=options.kubelet_client_key,
             ca_file=options.kubelet_certificate_authority,
         ),
-        metrics=Metrics(),
+        metrics=counts,
     )
 
 
@@ -116,6 +119,8 @@ def build(context: Context) -> Door:
             yield
         finally:
             starting.cancel()
+            if context.bootstrapped.is_set():
+                await endpoints.leave(context)
             await context.proxy.close()
             await context.store.stop()
 

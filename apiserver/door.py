@@ -14,18 +14,17 @@ from collections.abc import Coroutine, Iterator
 from typing import Any
 from urllib.parse import unquote
 
+from api.cel.values import EvaluationError, parse_duration
 from api.errors import ApiError, BadRequest, InternalError, Timeout, TooManyRequests
 from apiserver.auth.impersonation import effective_user
 from apiserver.context import Context
+from apiserver.metrics import labels_of
 from apiserver.request import Message, Receive, Request, Scope, Send, parse
 from apiserver.response import Answer, Reply, Stream, Tunnel, error_reply
 from apiserver.routes.resources import is_long_running, serve
 
 DEADLINE = 60.0
-_READS_IN_FLIGHT = 400
-_WRITES_IN_FLIGHT = 200
-# Verbs that wait for the store alone, which has deadlines of its own.
-_BOUNDED = frozenset({"get", "create"})
+_EXEMPT = "system:masters"  # the group that is always heard
 _READS = frozenset({"get", "list", "head", "options"})
 
 log = logging.getLogger("apiserver")
@@ -38,6 +37,10 @@ class Door:
         self._context = context
         self._routes = routes
         self._inflight = context.metrics.inflight
+        self._limits = {
+            "readOnly": context.options.max_requests_inflight,
+            "mutating": context.options.max_mutating_requests_inflight,
+        }
         self._streams: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,11 +74,15 @@ class Door:
             await self._tunnel(request, answer)
         elif isinstance(answer, Reply):
             await answer.send(request, send)
-        info = request.info
         status = answer.status if isinstance(answer, Reply | Stream) else 101
         elapsed = time.perf_counter() - started
-        served = bool(scope.get("sampan.served"))
-        self._context.metrics.observe(info, served, status, None if long_running else elapsed)
+        self._context.metrics.observe(
+            labels_of(request.info, served="sampan.served" in scope),
+            status,
+            seconds=None if long_running else elapsed,
+            size=answer.size if isinstance(answer, Reply) else 0,
+            dry_run=b"dryRun=" in scope["query_string"],
+        )
         if self._context.options.verbosity >= 2:
             log.info("%s %s %d %.1fms %s", request.method, request.path, status, elapsed * 1000, request.user.name)
 
@@ -87,15 +94,16 @@ class Door:
             context.authorizer.check(request.user, info)
             return await serve(context, request)
         kind = "readOnly" if info.verb in _READS else "mutating"
-        if self._inflight[kind] >= (_READS_IN_FLIGHT if kind == "readOnly" else _WRITES_IN_FLIGHT):
+        seconds = _deadline(request)
+        if self._inflight[kind] >= self._limits[kind] and _EXEMPT not in request.user.groups:
             context.metrics.rejected[kind] += 1
             raise TooManyRequests("Too many requests, please try again later.", {"retryAfterSeconds": 1})
         self._inflight[kind] += 1
         try:
             context.authorizer.check(request.user, info)
-            if info.verb in _BOUNDED:
-                return await (serve(context, request) if info.is_resource else self._document(request))
-            async with asyncio.timeout(DEADLINE):
+            if info.verb == "get" and info.is_resource and seconds == DEADLINE:
+                return await serve(context, request)  # waits for the store alone, which has deadlines of its own
+            async with asyncio.timeout(seconds):
                 if info.is_resource:
                     return await serve(context, request)
                 return await self._document(request)
@@ -163,7 +171,7 @@ class Door:
     def _counted(self, request: Request, work: Coroutine[Any, Any, None]) -> Iterator[asyncio.Task[None]]:
         """`work` as a task that the metrics count and that ends with the server."""
         task = asyncio.ensure_future(work)
-        key = (request.info.verb.upper(), request.info.resource)
+        key = labels_of(request.info)
         self._context.metrics.longrunning[key] += 1
         self._streams.add(task)
         try:
@@ -199,6 +207,17 @@ class Door:
         frames = answer.send_frames(receive, send)
         with self._counted(request, frames) as task, contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def _deadline(request: Request) -> float:
+    """Seconds this request may take: what `?timeout=` says, up to our own limit. BadRequest."""
+    if b"timeout=" not in request.scope["query_string"] or not (text := request.query("timeout")):
+        return DEADLINE
+    try:
+        asked = parse_duration(text).nanos / 1e9
+    except EvaluationError as error:
+        raise BadRequest(f"invalid timeout specified in the request URL - {error}") from error
+    return asked if 0 < asked < DEADLINE else DEADLINE
 
 
 async def _refuse(request: Request, reply: Reply, send: Send) -> None:

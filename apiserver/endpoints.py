@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 from datetime import timedelta
+from ipaddress import ip_address
 
 from api import meta, selectors
 from api.builtin import ENDPOINT_SLICES, ENDPOINTS, LEASES
@@ -40,33 +41,54 @@ async def run(context: Context) -> None:
 
 async def reconcile(context: Context) -> None:
     await _renew(context)
-    alive = await _alive(context)
-    await _ensure(context, ENDPOINTS, _endpoints(alive))
-    await _ensure(context, ENDPOINT_SLICES, _slice(alive))
+    await _publish(context)
+
+
+async def _publish(context: Context) -> None:
+    if alive := await _alive(context):
+        await _ensure(context, ENDPOINTS, _endpoints(alive))
+        await _ensure(context, ENDPOINT_SLICES, _slice(alive))
+
+
+async def leave(context: Context) -> None:
+    """Take our own address out before we go, if there is another server to go to."""
+    try:
+        await context.store.delete(LEASES, "kube-system", _lease_name(context))
+        await _publish(context)
+    except ApiError as error:
+        log.warning("our address stays in the kubernetes Service until its lease ends: %s", error)
+
+
+def _address(context: Context) -> str:
+    return f"{context.options.advertise_address}:{context.options.secure_port}"
+
+
+def _lease_name(context: Context) -> str:
+    return "apiserver-" + hashlib.sha256(_address(context).encode()).hexdigest()[:26]
 
 
 async def _renew(context: Context) -> None:
-    address = f"{context.options.advertise_address}:{context.options.secure_port}"
-    name = "apiserver-" + hashlib.sha256(address.encode()).hexdigest()[:26]
     spec = {
-        "holderIdentity": address,
+        "holderIdentity": _address(context),
         "leaseDurationSeconds": _DURATION,
         "renewTime": meta.rfc3339_micro(context.now()),
     }
-    metadata = {"name": name, "namespace": "kube-system", "labels": dict(_IDENTITY)}
+    metadata = {"name": _lease_name(context), "namespace": "kube-system", "labels": dict(_IDENTITY)}
     await _ensure(context, LEASES, {"metadata": metadata, "spec": spec})
 
 
 async def _alive(context: Context) -> list[tuple[str, int]]:
-    """(address, port) of each server with a fresh Lease, in an order all servers agree on."""
+    """(address, port) of each server with a fresh Lease, in an order all servers agree on. One at a loopback address
+    is nobody else's."""
     ours = selectors.from_match_labels(_IDENTITY)
     page = await context.store.list(LEASES, "kube-system", labels=ours)
     oldest = context.now() - timedelta(seconds=_DURATION)
     specs = [stored.obj().get("spec") or {} for stored in page.items]
-    alive = set()
+    alive: set[tuple[str, int]] = set()
     for spec in specs:
         address, _, port = str(spec.get("holderIdentity", "")).rpartition(":")
-        if port.isdigit() and spec.get("renewTime") and meta.parse_time(spec["renewTime"]) >= oldest:
+        fresh = spec.get("renewTime") and meta.parse_time(spec["renewTime"]) >= oldest
+        if fresh and port.isdigit() and not ip_address(address).is_loopback:
             alive.add((address, int(port)))
     return sorted(alive)
 

@@ -1,107 +1,108 @@
-"""Counts and durations of requests, under upstream's metric names.
+"""What the server counts, under upstream's metric names.
 
 https://kubernetes.io/docs/reference/instrumentation/metrics/
-
-Counting is on every request's path, so it is a dictionary look-up and three additions; the library makes the text.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from apiserver.histogram import BYTES, SECONDS, Histogram, Labels
 from apiserver.request import RequestInfo
 
-_BUCKETS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
-_LABELS = ("verb", "group", "version", "resource", "subresource", "scope", "component")
-_Key = tuple[str, ...]
+_REQUEST = ("verb", "group", "version", "resource", "subresource", "scope")
+_METHODS = {"create": "POST", "update": "PUT"}
 
 
-class _Series:
-    """One combination of labels."""
-
-    __slots__ = ("buckets", "count", "seconds")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.seconds = 0.0
-        self.buckets = [0] * (len(_BUCKETS) + 1)
+def labels_of(info: RequestInfo, *, served: bool = True) -> Labels:
+    """The values of _REQUEST. Paths that are `served` by no resource stay out, so that nobody can make labels up."""
+    verb = _METHODS.get(info.verb) or info.verb.upper()
+    if not served:
+        return (verb, "", "", "", "", "")
+    named = info.name or info.verb == "create"
+    scope = "resource" if named else "namespace" if info.namespace else "cluster"
+    return (verb, info.group, info.version, info.resource, info.subresource, scope)
 
 
 class Metrics(Collector):
-    def __init__(self) -> None:
-        self._series: dict[tuple[str, str, str, str, str, str, int], _Series] = {}
+    def __init__(self, build: Mapping[str, str]) -> None:
         self.inflight = {"readOnly": 0, "mutating": 0}
-        self.longrunning: Counter[tuple[str, str]] = Counter()
+        self.longrunning: Counter[Labels] = Counter()
         self.rejected: Counter[str] = Counter()
+        self.watch_events: Counter[Labels] = Counter()  # by group, version, resource
+        self.init_events: Counter[Labels] = Counter()  # by group, resource
+        self.objects: Callable[[], Mapping[Labels, int]] = dict  # by group, resource
+        self.etcd_requests = Histogram(SECONDS)  # by operation, group, resource
+        self._build = build
+        self._requests: Counter[Labels] = Counter()
+        self._seconds = Histogram(SECONDS)
+        self._sizes = Histogram(BYTES)
 
-    def observe(self, info: RequestInfo, served: bool, code: int, seconds: float | None) -> None:
-        """`served` False keeps paths of no known resource out of the labels. seconds None: a long stream."""
-        if served:
-            scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
-            key = (info.verb, info.group, info.version, info.resource, info.subresource, scope, code)
-        else:
-            key = (info.verb, "", "", "", "", "", code)
-        series = self._series.get(key)
-        if series is None:
-            series = self._series[key] = _Series()
-        series.count += 1
+    def observe(self, labels: Labels, code: int, *, seconds: float | None, size: int, dry_run: bool = False) -> None:
+        """seconds None: a stream, whose duration says nothing."""
+        self._requests[(*labels, "All" if dry_run else "", str(code))] += 1
         if seconds is not None:
-            series.seconds += seconds
-            series.buckets[bisect_left(_BUCKETS, seconds)] += 1
+            self._seconds.observe(labels, seconds)
+            if labels[0] in ("GET", "LIST"):
+                self._sizes.observe(labels, size)
 
     def collect(self) -> Iterator[Metric]:
-        total = CounterMetricFamily(
-            "apiserver_request", "Requests, by verb, resource and HTTP code.", labels=(*_LABELS, "code")
-        )
-        latency: dict[_Key, _Series] = {}
-        for (verb, *labels, code), series in self._series.items():
-            key = (verb.upper(), *(str(label) for label in labels), "apiserver")
-            total.add_metric((*key, str(code)), series.count)
-            merged = latency.setdefault(key, _Series())
-            merged.seconds += series.seconds
-            merged.buckets = [a + b for a, b in zip(merged.buckets, series.buckets, strict=True)]
-        yield total
-        yield _histogram(latency)
-        inflight = GaugeMetricFamily(
-            "apiserver_current_inflight_requests", "Requests being served, by kind.", labels=("request_kind",)
-        )
-        for kind, number in self.inflight.items():
-            inflight.add_metric((kind,), number)
-        yield inflight
-        streams = GaugeMetricFamily(
-            "apiserver_longrunning_requests", "Watches and other open streams.", labels=("verb", "resource")
-        )
-        for stream, number in self.longrunning.items():
-            streams.add_metric(stream, number)
-        yield streams
-        rejected = CounterMetricFamily(
-            "apiserver_dropped_requests", "Requests refused with 429.", labels=("request_kind",)
-        )
-        for kind, number in self.rejected.items():
-            rejected.add_metric((kind,), number)
-        yield rejected
+        own = (*_REQUEST, "component")
+
+        def of_server(counts: Mapping[Labels, int]) -> dict[Labels, int]:
+            return {(*labels, "apiserver"): count for labels, count in counts.items()}
+
+        requests = {(*key[:-2], "apiserver", *key[-2:]): n for key, n in self._requests.items()}
+        yield _counter("apiserver_request", "Requests by HTTP code.", (*own, "dry_run", "code"), requests)
+        yield _histogram("apiserver_request_duration_seconds", "Response latency.", own, self._seconds, "apiserver")
+        yield _histogram("apiserver_response_sizes", "Bytes of answers to reads.", own, self._sizes, "apiserver")
+        inflight = {(kind,): number for kind, number in self.inflight.items()}
+        yield _gauge("apiserver_current_inflight_requests", "Requests being served.", ("request_kind",), inflight)
+        running = of_server({key: n for key, n in self.longrunning.items() if n})
+        yield _gauge("apiserver_longrunning_requests", "Open watches and other streams.", own, running)
+        rejected = {(kind,): number for kind, number in self.rejected.items()}
+        yield _counter("apiserver_dropped_requests", "Requests refused with 429.", ("request_kind",), rejected)
+        kind = ("group", "version", "resource")
+        yield _counter("apiserver_watch_events", "Events sent to watchers.", kind, self.watch_events)
+        yield _counter("apiserver_init_events", "Events that watches began with.", ("group", "resource"),
+                       self.init_events)  # fmt: skip
+        objects = self.objects()
+        qualified = {(f"{plural}.{group}" if group else plural,): n for (group, plural), n in objects.items()}
+        yield _gauge("apiserver_storage_objects", "Stored objects.", ("resource",), qualified)
+        yield _gauge("apiserver_resource_objects", "Stored objects.", ("group", "resource"), objects)
+        etcd = ("operation", "group", "resource")
+        yield _histogram("etcd_request_duration_seconds", "Latency of etcd.", etcd, self.etcd_requests)
+        yield _gauge("kubernetes_build_info", "Always 1.", tuple(self._build), {tuple(self._build.values()): 1})
 
     def text(self) -> bytes:
         registry = CollectorRegistry()
         registry.register(self)
+        ProcessCollector(registry=registry)
         return generate_latest(registry)
 
 
-def _histogram(latency: dict[_Key, _Series]) -> HistogramMetricFamily:
-    family = HistogramMetricFamily(
-        "apiserver_request_duration_seconds", "Response latency, long-running requests excluded.", labels=_LABELS
-    )
-    bounds = [*(str(bound) for bound in _BUCKETS), "+Inf"]
-    for key, series in latency.items():
-        running, buckets = 0, []
-        for bound, number in zip(bounds, series.buckets, strict=True):
-            running += number
-            buckets.append((bound, float(running)))
-        family.add_metric(key, buckets, series.seconds)
+def _counter(name: str, help: str, labels: Sequence[str], values: Mapping[Any, int]) -> Metric:
+    family = CounterMetricFamily(name, help, labels=labels)
+    for key, number in values.items():
+        family.add_metric(key, number)
+    return family
+
+
+def _gauge(name: str, help: str, labels: Sequence[str], values: Mapping[Any, int]) -> Metric:
+    family = GaugeMetricFamily(name, help, labels=labels)
+    for key, number in values.items():
+        family.add_metric(key, number)
+    return family
+
+
+def _histogram(name: str, help: str, labels: Sequence[str], values: Histogram, *more: str) -> Metric:
+    family = HistogramMetricFamily(name, help, labels=labels)
+    for key, buckets, total in values:
+        family.add_metric((*key, *more), buckets, total)
     return family

@@ -30,6 +30,8 @@ class Options:
     account_key_files: tuple[str, ...]
     account_signing_key_file: str
     account_issuer: str
+    max_requests_inflight: int
+    max_mutating_requests_inflight: int
     verbosity: int
 
 
@@ -57,6 +59,8 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--service-account-key-file", action="append", default=[], help="public key that verifies tokens")
     add("--service-account-signing-key-file", default="", help="private key that signs tokens")
     add("--service-account-issuer", default="https://kubernetes.default.svc.cluster.local")
+    add("--max-requests-inflight", type=int, default=400, help="reads at once; more are told to come back")
+    add("--max-mutating-requests-inflight", type=int, default=200, help="writes at once")
     add("-v", type=int, default=0, dest="verbosity", help="2 and more logs every request")
     given = parser.parse_args(arguments)
     advertise = given.advertise_address or given.bind_address
@@ -84,6 +88,8 @@ def parse(arguments: list[str] | None = None) -> Options:
         account_key_files=tuple(given.service_account_key_file),
         account_signing_key_file=given.service_account_signing_key_file,
         account_issuer=given.service_account_issuer,
+        max_requests_inflight=given.max_requests_inflight,
+        max_mutating_requests_inflight=given.max_mutating_requests_inflight,
         verbosity=given.verbosity,
     )
 

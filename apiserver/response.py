@@ -27,7 +27,7 @@ Header = tuple[bytes, bytes]
 class Reply:
     """A whole answer. `pieces` are sent as one body; large ones in chunks, so that slow readers push back."""
 
-    __slots__ = ("content_type", "headers", "pieces", "status")
+    __slots__ = ("content_type", "headers", "pieces", "size", "status")
 
     def __init__(
         self,
@@ -37,6 +37,7 @@ class Reply:
         headers: Sequence[Header] = (),
     ) -> None:
         self.pieces = [pieces] if isinstance(pieces, bytes) else pieces
+        self.size = 0  # of the body as it was sent
         self.status = status
         self.content_type = content_type
         self.headers = headers
@@ -56,6 +57,7 @@ class Reply:
             body = await asyncio.to_thread(_gzip, pieces)
             pieces, size = [body], len(body)
             headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+        self.size = size
         if self.status != 304:  # what it says here would replace what the client has cached
             headers.append((b"content-length", b"%d" % size))
         whole = request.scope.get("sampan.whole")

@@ -1,10 +1,11 @@
 """/healthz, /livez and /readyz: `ok`, or which check fails. Served to everyone.
 
-https://kubernetes.io/docs/reference/using-api/health-checks/
+https://kubernetes.io/docs/reference/using-api/health-checks/ ; texts as in k8s.io/apiserver/pkg/server/healthz.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from fastapi import APIRouter
@@ -15,15 +16,20 @@ from api.errors import ApiError, ServiceUnavailable
 from apiserver.context import Context
 
 router = APIRouter()
+log = logging.getLogger("apiserver.health")
 Check = Callable[[Context], None]
 
 
-def _ping(_: Context) -> None:
-    return
+def _alive(_: Context) -> None:
+    """That it answers is the check."""
 
 
 def _etcd(context: Context) -> None:
     context.store.check()
+
+
+def _synced(context: Context) -> None:
+    context.store.check_filled()
 
 
 def _bootstrap(context: Context) -> None:
@@ -36,41 +42,64 @@ def _shutdown(context: Context) -> None:
         raise ServiceUnavailable("process is shutting down")
 
 
-_LIVE: dict[str, Check] = {"ping": _ping}
-_HEALTHY: dict[str, Check] = {**_LIVE, "etcd": _etcd, "poststarthook/bootstrap": _bootstrap}
-_READY: dict[str, Check] = {**_HEALTHY, "shutdown": _shutdown}
+_LIVE: dict[str, Check] = {
+    "ping": _alive,
+    "log": _alive,
+    "etcd": _etcd,
+    # upstream's names for what bootstrap.py does
+    "poststarthook/start-system-namespaces-controller": _bootstrap,
+    "poststarthook/rbac/bootstrap-roles": _bootstrap,
+    "poststarthook/scheduling/bootstrap-system-priority-classes": _bootstrap,
+}
+_READY: dict[str, Check] = {**_LIVE, "etcd-readiness": _etcd, "informer-sync": _synced, "shutdown": _shutdown}
+_HEADERS = {"X-Content-Type-Options": "nosniff"}
+
+
+def _text(body: str, code: int = 200) -> Response:
+    return PlainTextResponse(body, code, _HEADERS)
+
+
+def _single(context: Context, check: Check | None) -> Response:
+    if check is None:
+        return PlainTextResponse("404 page not found\n", 404)
+    try:
+        check(context)
+    except ApiError as error:
+        return _text(f"internal server error: {error.message}\n", 500)
+    return _text("ok")
 
 
 def _answer(request: HttpRequest, door: str, checks: dict[str, Check], only: str) -> Response:
     context: Context = request.app.state.context
     if only:
-        if only not in checks:
-            return PlainTextResponse("404 page not found\n", 404)
-        checks = {only: checks[only]}
-    excluded = set(request.query_params.getlist("exclude"))
-    lines, failed = [], False
+        return _single(context, checks.get(only))
+    excluded = dict.fromkeys(request.query_params.getlist("exclude"))
+    lines, failed = [], []
     for name, check in checks.items():
         if name in excluded:
-            lines.append(f"[+]{name} excluded: ok")
+            del excluded[name]
+            lines.append(f"[+]{name} excluded: ok\n")
             continue
         try:
             check(context)
-        except ApiError:
-            failed = True
-            lines.append(f"[-]{name} failed: reason withheld")
+        except ApiError as error:
+            failed.append(f"{name}: {error.message}")
+            lines.append(f"[-]{name} failed: reason withheld\n")
         else:
-            lines.append(f"[+]{name} ok")
+            lines.append(f"[+]{name} ok\n")
+    if excluded:
+        names = ",".join(f'"{name}"' for name in sorted(excluded))
+        lines.append(f"warn: some health checks cannot be excluded: no matches for {names}\n")
     if failed:
-        return PlainTextResponse("\n".join([*lines, f"{door} check failed", ""]), 500)
-    if "verbose" in request.query_params:
-        return PlainTextResponse("\n".join([*lines, f"{door} check passed", ""]))
-    return PlainTextResponse("ok")
+        log.debug("%s check failed: %s", door, "; ".join(failed))
+        return _text(f"{''.join(lines)}{door} check failed\n", 500)
+    return _text(f"{''.join(lines)}{door} check passed\n" if "verbose" in request.query_params else "ok")
 
 
 @router.get("/healthz")
 @router.get("/healthz/{only:path}")
 async def healthz(request: HttpRequest, only: str = "") -> Response:
-    return _answer(request, "healthz", _HEALTHY, only)
+    return _answer(request, "healthz", _LIVE, only)
 
 
 @router.get("/livez")

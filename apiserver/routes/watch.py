@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 
 from api.registry import Resource
 from apiserver import negotiate, represent
 from apiserver.context import Context
+from apiserver.histogram import Labels
 from apiserver.request import Request
 from apiserver.response import Answer, Stream
 from apiserver.routes import selection
@@ -35,12 +37,17 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
         send_initial=request.flag("sendInitialEvents") if initial else None,
         timeout=timeout if timeout > 0 else _MIN_TIMEOUT * (1 + random.random()),
     )
-    return Stream(_lines(watch, represent.watch_lines(form, request, res, context.now)))
+    context.metrics.init_events[res.group, res.plural] += watch.beginning
+    write = represent.watch_lines(form, request, res, context.now)
+    return Stream(_lines(watch, write, context.metrics.watch_events, (res.group, res.version, res.plural)))
 
 
-async def _lines(watch: Watch, write: Callable[[Iterable[WatchEvent]], bytes]) -> AsyncIterator[bytes]:
+async def _lines(
+    watch: Watch, write: Callable[[Iterable[WatchEvent]], bytes], sent: Counter[Labels], labels: Labels
+) -> AsyncIterator[bytes]:
     try:
         while events := await watch.batch():
+            sent[labels] += len(events)
             yield write(events)
     finally:
         watch.close()

@@ -69,6 +69,14 @@ class Cache:
             found = self._collections[name] = Collection(self._floor)
         return found
 
+    def sizes(self) -> dict[tuple[str, ...], int]:
+        """Objects by group and plural."""
+        split = {name: name.split("/") for name in self._collections}
+        return {
+            ("" if group == "core" else group, plural): len(self._collections[name].objects)
+            for name, (group, plural) in split.items()
+        }
+
     # ---- staying current
 
     async def run(self) -> None:

@@ -32,7 +32,8 @@ class Reads:
         self._etcd = etcd
         self._cache = cache
 
-    def _filled(self) -> None:
+    def check_filled(self) -> None:
+        """ServiceUnavailable while the cache is not filled."""
         if not self._cache.loaded.is_set():
             raise ServiceUnavailable("storage is (re)initializing", {"retryAfterSeconds": 1})
 
@@ -107,7 +108,7 @@ class Reads:
         )
         selection = select(namespace, labels, fields)
         if wanted.freshness is Freshness.EXACT:
-            self._filled()
+            self.check_filled()
         else:
             await self._reach(wanted)
         # From here on nothing awaits, so no change slips between the state and the watcher.
@@ -168,7 +169,7 @@ class Reads:
         return Slice(items)
 
     async def _reach(self, wanted: Wanted) -> None:
-        self._filled()
+        self.check_filled()
         if wanted.freshness is Freshness.LATEST:
             await self._cache.fresh(CATCH_UP_SECONDS)
         elif wanted.revision > self._cache.revision:

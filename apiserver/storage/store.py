@@ -67,12 +67,16 @@ class Store(Writes):
 
     def check(self) -> None:
         """For /readyz: raises ServiceUnavailable while the cache is not filled or etcd is away."""
-        self._filled()
+        self.check_filled()
         if not self._cache.connected:
             raise ServiceUnavailable("etcd is not available", {"retryAfterSeconds": 1})
         for task in self._tasks:
             if task.done():
                 raise ServiceUnavailable(f"{task.get_name()} has ended")
+
+    def objects(self) -> dict[tuple[str, ...], int]:
+        """How many there are, by group and plural."""
+        return self._cache.sizes()
 
     async def current_revision(self) -> int:
         return await self._cache.ask_revision()

@@ -166,6 +166,11 @@ class Watch:
         self._close = close
         self._over = False
 
+    @property
+    def beginning(self) -> int:
+        """How many events it has to begin with."""
+        return len(self._initial) + len(self._replayed)
+
     async def __aiter__(self) -> AsyncIterator[WatchEvent]:
         try:
             while events := await self.batch():

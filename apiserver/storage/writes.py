@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from time import perf_counter
 
 from api import meta
 from api.errors import Timeout, already_exists, conflict, not_found
 from api.meta import Obj
 from api.registry import Registry, Resource
+from apiserver.histogram import SECONDS, Histogram
 from apiserver.storage import keys, versions
 from apiserver.storage.cache import Cache
 from apiserver.storage.decode import decode, encode
@@ -34,15 +36,21 @@ class Writes(Reads):
     def __init__(self, registry: Registry, etcd: Etcd, cache: Cache) -> None:
         super().__init__(registry, etcd, cache)
         self._leases = Leases(etcd)
+        self._seconds = Histogram(SECONDS)
+
+    def counts_into(self, seconds: Histogram) -> None:
+        """Where the latency of writes is to be counted: by operation, group, resource."""
+        self._seconds = seconds
 
     async def create(self, res: Resource, obj: Obj) -> Stored:
         """AlreadyExists; ClaimTaken. namespace and name are the object's own."""
-        self._filled()
+        self.check_filled()
         namespace, name = meta.namespace(obj) if res.namespaced else "", meta.name(obj)
         lying, claims_of = await self.views.to_stored(res, obj), keys.lies_as(res).hooks.claims
         path, value = keys.path(res, namespace, name), encode(lying)
         claims = claims_of(lying)
         outcome = await self._put(
+            "create",
             res,
             Txn(
                 {path: 0, **{keys.claim(c): 0 for c in claims}},
@@ -104,6 +112,7 @@ class Writes(Reads):
             value, path = encode(lying), keys.path(res, namespace, name)
             old_claims, new_claims = claims_of(current.obj()), claims_of(lying)
             outcome = await self._put(
+                "update",
                 res,
                 Txn(
                     {path: current.revision, **{keys.claim(c): 0 for c in new_claims - old_claims}},
@@ -130,26 +139,34 @@ class Writes(Reads):
                 current, live = await self._live(res, namespace, name), True
                 continue
             claims = keys.lies_as(res).hooks.claims(current.obj())
-            outcome = await self._etcd.txn(Txn({path: current.revision}, {}, [path, *(keys.claim(c) for c in claims)]))
+            txn = Txn({path: current.revision}, {}, [path, *(keys.claim(c) for c in claims)])
+            outcome = await self._timed("delete", res, txn)
             if outcome.succeeded:
                 await self._seen(outcome.revision)
                 return restamp(view, outcome.revision)
             current, live = self._beaten(res, namespace, name, path, current, outcome, set()), True
 
-    async def _put(self, res: Resource, txn: Txn) -> Outcome:
+    async def _put(self, operation: str, res: Resource, txn: Txn) -> Outcome:
         ttl = keys.lies_as(res).ttl
         if not ttl:
-            return await self._etcd.txn(txn)
+            return await self._timed(operation, res, txn)
         try:
-            return await self._etcd.txn(replace(txn, lease=await self._leases.of(ttl)))
+            return await self._timed(operation, res, replace(txn, lease=await self._leases.of(ttl)))
         except LeaseEnded:
             self._leases.forget(ttl)
-            return await self._etcd.txn(replace(txn, lease=await self._leases.of(ttl)))
+            return await self._timed(operation, res, replace(txn, lease=await self._leases.of(ttl)))
+
+    async def _timed(self, operation: str, res: Resource, txn: Txn) -> Outcome:
+        began = perf_counter()
+        try:
+            return await self._etcd.txn(txn)
+        finally:
+            self._seconds.observe((operation, res.group, res.plural), perf_counter() - began)
 
     async def _newest(self, res: Resource, namespace: str, name: str) -> tuple[Stored, bool]:
         """The object to start a write from, and whether it is surely current: the cache may lag by a moment,
         which the Txn finds out."""
-        self._filled()
+        self.check_filled()
         found = self._cache.collection(keys.collection(res)).objects.get(keys.local(namespace, name))
         if found is not None:
             return found, False

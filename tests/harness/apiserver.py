@@ -36,7 +36,7 @@ class ApiServer(Process):
         pki = self.pki
         argv = [
             sys.executable, "-m", "apiserver",
-            "--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1", "--secure-port", str(self.port),
+            "--bind-address", "127.0.0.1", "--advertise-address", "192.0.2.1", "--secure-port", str(self.port),
             "--tls-cert-file", pki.file("apiserver.crt"), "--tls-private-key-file", pki.file("apiserver.key"),
             "--client-ca-file", pki.file("ca.crt"), "--token-auth-file", str(tokens),
             "--etcd-servers", etcd.url, "--etcd-cafile", etcd.ca_file,

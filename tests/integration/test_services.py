@@ -100,4 +100,4 @@ def test_the_servers_own_service(core: CoreV1Api) -> None:
     assert own.spec.cluster_ip == "10.96.0.1"
     assert own.metadata.labels["component"] == "apiserver"
     endpoints = core.read_namespaced_endpoints("kubernetes", "default")
-    assert endpoints.subsets[0].addresses[0].ip == "127.0.0.1"
+    assert endpoints.subsets[0].addresses[0].ip == "192.0.2.1"
