@@ -37,12 +37,12 @@ def _check(request: Request) -> None:
             why = "must be greater than or equal to 0" if least == 0 else "must be greater than 0"
             found.append(errors.invalid(name, value, why))
     if request.query("sinceSeconds") and request.query("sinceTime"):
-        found.append(errors.forbidden_field("", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
+        found.append(errors.forbidden_field("[]", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
     stream = request.query("stream")
     if stream and stream not in _STREAMS:
         found.append(errors.not_supported("stream", stream, _STREAMS))
     elif stream not in ("", "All") and request.query("tailLines"):
-        found.append(errors.forbidden_field("", "`tailLines` and specific `stream` are mutually exclusive for now"))
+        found.append(errors.forbidden_field("[]", "`tailLines` and specific `stream` are mutually exclusive for now"))
     if found:
         raise errors.invalid_object("", "PodLogOptions", request.info.name, found)
 

@@ -38,6 +38,7 @@ class FakeKubelet:
     async def running(self) -> AsyncIterator[None]:
         app = web.Application()
         app.router.add_route("*", "/exec/{namespace}/{pod}/{container}", self._exec)
+        app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
         app.router.add_route("*", "/portForward/{namespace}/{pod}", self._forward)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
@@ -47,6 +48,22 @@ class FakeKubelet:
             yield
         finally:
             await runner.cleanup()
+
+    async def _logs(self, request: web.Request) -> web.StreamResponse:
+        """Says what it was asked; with `previous`, that there is none."""
+        if request.query.get("previous"):
+            return web.Response(status=400, text='previous terminated container "c" in pod "web" not found')
+        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+        await response.prepare(request)
+        await response.write(f"{request.path_qs}\n".encode())
+        if request.query.get("follow"):
+            try:
+                while True:
+                    await response.write(b"more\n")
+                    await asyncio.sleep(0.05)
+            finally:
+                self.hung_up.set()
+        return response
 
     async def _exec(self, request: web.Request) -> web.StreamResponse:
         words, tty = request.query.getall("command", []), request.query.get("tty") == "1"

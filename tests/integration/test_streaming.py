@@ -92,8 +92,8 @@ async def test_the_python_client_runs_a_command(kubelet: FakeKubelet, core: Core
 
     def story() -> None:
         talk = run("cat")
-        talk.write_stdin("hello")
-        assert talk.read_stdout(timeout=5) == "hello"
+        talk.write_stdin("hello\n")
+        assert talk.readline_stdout(timeout=5) == "hello"
         talk.close()
         ended = run("exit", "5")
         ended.run_forever(timeout=5)
@@ -184,6 +184,46 @@ async def test_a_slow_client_slows_the_command(
     assert 0 < kubelet.written < 32 << 20
     socket._response.connection.transport.abort()  # type: ignore[union-attr]  # and then it dies
     await asyncio.wait_for(kubelet.hung_up.wait(), 10)
+
+
+# ---- logs
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "text"),
+    [
+        ("tailLines=-1", 422, 'PodLogOptions "web" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0'),
+        ("limitBytes=0", 422, 'PodLogOptions "web" is invalid: limitBytes: Invalid value: 0: must be greater than 0'),
+        ("sinceSeconds=0", 422, 'PodLogOptions "web" is invalid: sinceSeconds: Invalid value: 0: must be greater than 0'),
+        ("sinceSeconds=1&sinceTime=2026-01-02T03:04:05Z", 422,
+         'PodLogOptions "web" is invalid: []: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified'),
+        ("stream=stdout", 422,
+         'PodLogOptions "web" is invalid: stream: Unsupported value: "stdout": supported values: "All", "Stderr", "Stdout"'),
+        ("stream=Stdout&tailLines=1", 422,
+         'PodLogOptions "web" is invalid: []: Forbidden: `tailLines` and specific `stream` are mutually exclusive for now'),
+        ("container=x", 400, "container x is not valid for pod web"),
+        ("previous=true", 400, 'previous terminated container "c" in pod "web" not found'),
+    ],
+)  # fmt: skip
+async def test_refused_log_options(
+    kubelet: FakeKubelet, http: aiohttp.ClientSession, namespace: str, query: str, code: int, text: str
+) -> None:
+    """core/validation ValidatePodLogOptions, and the kubelet's own refusals as a Status."""
+    async with http.get(_path(namespace, f"log?{query}")) as got:
+        assert (got.status, (await got.json())["message"]) == (code, text)
+
+
+async def test_logs_are_passed_as_they_come(kubelet: FakeKubelet, http: aiohttp.ClientSession, namespace: str) -> None:
+    options = "timestamps=true&sinceSeconds=5&tailLines=3&limitBytes=1000"
+    async with http.get(_path(namespace, f"log?{options}")) as got:
+        assert got.content_type == "text/plain"
+        asked = (await got.text()).strip().partition("?")
+    assert asked[0] == f"/containerLogs/{namespace}/web/c"
+    assert set(asked[2].split("&")) == set(options.split("&"))
+    async with http.get(_path(namespace, "log?follow=true")) as got:
+        assert (await got.content.readline()).endswith(b"?follow=true\n")
+        assert await got.content.readline() == b"more\n"
+    await asyncio.wait_for(kubelet.hung_up.wait(), 5)
 
 
 # ---- port-forward
