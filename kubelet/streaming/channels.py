@@ -26,13 +26,15 @@ class Dialect:
         return bytes([channel]) + data
 
     def decode(self, message: bytes | str) -> tuple[int, bytes] | None:
-        """(channel, data); None for what makes no sense. Both forms are understood in every dialect."""
-        if isinstance(message, bytes) and not self.text:
-            return (message[0], message[1:]) if message else None
+        """(channel, data); None for what makes no sense. Some clients send binary dialects as text."""
+        data = message.encode() if isinstance(message, str) else message
+        if not data:
+            return None
+        if not self.text:
+            return data[0], data[1:]
         try:
-            text = message if isinstance(message, str) else message.decode("ascii")
-            return ord(text[:1]) - ord("0"), base64.b64decode(text[1:]) if self.text else text[1:].encode()
-        except (ValueError, TypeError, binascii.Error):
+            return data[0] - ord("0"), base64.b64decode(data[1:], validate=True)
+        except binascii.Error:
             return None
 
 

@@ -146,10 +146,12 @@ def parse_sizes(text: str) -> tuple[list[tuple[int, int]], str]:
     while text := text.lstrip():
         try:
             size, end = decoder.raw_decode(text)
-            found.append((int(size.get("Width") or 0), int(size.get("Height") or 0)))
-        except (ValueError, AttributeError, TypeError):
+        except ValueError:
             return found, text if len(text) < _LONGEST_SIZE and text.startswith("{") else ""
         text = text[end:]
+        match size:
+            case {"Width": int(width), "Height": int(height)}:
+                found.append((width, height))
     return found, ""
 
 
