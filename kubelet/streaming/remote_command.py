@@ -141,7 +141,7 @@ async def _from_client(client: Client, stream: Stream, command: Command) -> None
 
 def parse_sizes(text: str) -> tuple[list[tuple[int, int]], str]:
     """Terminal sizes out of JSON objects one after the other, and what is left of one that is not whole yet."""
-    found = []
+    found: list[tuple[int, int]] = []
     decoder = json.JSONDecoder()
     while text := text.lstrip():
         try:
