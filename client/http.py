@@ -5,13 +5,14 @@ One ApiClient per process. Failures are api.errors (see client/connection.py).
 
 from __future__ import annotations
 
+import builtins
 import random
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
 
-from api import errors
+from api import errors, served
 from api.meta import Obj, name, namespace
 from api.registry import Resource
 from client.connection import Connection, Params, lines
@@ -22,6 +23,11 @@ PATCH_TYPES = {
     "json": "application/json-patch+json",
     "apply": "application/apply-patch+yaml",
 }
+_METADATA = (
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,"
+    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+)
+"""Objects without spec and status; a list answers with the first form, a watch with either."""
 _HOT = ("/binding", "/status")
 _WATCH_SILENCE = 150.0  # a healthy server sends a bookmark each minute
 
@@ -42,6 +48,7 @@ class ApiClient(Connection):
         limit: int = 0,
         continue_token: str = "",
         resource_version: str = "",
+        metadata_only: bool = False,
     ) -> Obj:
         """The whole List object; `items` is always a list."""
         params = _selectors(labels, fields)
@@ -51,7 +58,7 @@ class ApiClient(Connection):
             params["continue"] = continue_token
         if resource_version:
             params["resourceVersion"] = resource_version
-        found = await self._object("GET", res.path(namespace), params)
+        found = await self._object("GET", res.path(namespace), params, accept=_METADATA if metadata_only else "")
         found["items"] = found.get("items") or []
         return found
 
@@ -128,6 +135,7 @@ class ApiClient(Connection):
         bookmarks: bool = True,
         send_initial: bool = False,
         seconds: int = 0,
+        metadata_only: bool = False,
     ) -> AsyncGenerator[tuple[str, Obj], None]:
         """(ADDED | MODIFIED | DELETED | BOOKMARK, object) until the server ends it (after `seconds`;
         0 = some minutes). An ERROR event is raised: Expired when `resource_version` is too old."""
@@ -141,8 +149,8 @@ class ApiClient(Connection):
         if send_initial:
             params["sendInitialEvents"] = "true"
             params["resourceVersionMatch"] = "NotOlderThan"
-        path = res.path(namespace)
-        async with self.stream("GET", path, params=params, read_timeout=_WATCH_SILENCE) as response:
+        path, headers = res.path(namespace), {"Accept": _METADATA} if metadata_only else {}
+        async with self.stream("GET", path, params=params, headers=headers, read_timeout=_WATCH_SILENCE) as response:
             async for line in lines(response):
                 try:
                     event = orjson.loads(line)
@@ -153,6 +161,10 @@ class ApiClient(Connection):
                     raise errors.from_status(status, int(status.get("code") or 500))
                 yield event["type"], event["object"]
 
+    async def discover(self) -> builtins.list[Obj]:
+        """The aggregated discovery documents (api/served.py reads them)."""
+        return [await self._object("GET", path, accept=served.ACCEPT) for path in served.PATHS]
+
     async def _object(
         self,
         method: str,
@@ -160,12 +172,15 @@ class ApiClient(Connection):
         params: Params | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        accept: str = "",
     ) -> Obj:
         sent = None if body is None else orjson.dumps(body)
         if sent is not None and path.endswith(_HOT):
             content = await self.send_hot(method, path, params, sent, content_type)
         else:
             headers = {} if sent is None else {"Content-Type": content_type}
+            if accept:
+                headers["Accept"] = accept
             content = (await self.request(method, path, params=params, content=sent, headers=headers)).content
         try:
             answer: Obj = orjson.loads(content)

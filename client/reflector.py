@@ -47,9 +47,11 @@ class Reflector:
         fields: str = "",
         clock: Clock | None = None,
         backoff: Backoff | None = None,
+        metadata_only: bool = False,
     ) -> None:
         self._client, self._res, self._sink = client, res, sink
         self._namespace, self._labels, self._fields = namespace, labels, fields
+        self._metadata_only = metadata_only
         self._clock = clock or RealClock()
         self._backoff = backoff or Backoff()
         self._list_from = "0"
@@ -86,6 +88,7 @@ class Reflector:
             labels=self._labels,
             fields=self._fields,
             resource_version=self._list_from,
+            metadata_only=self._metadata_only,
         )
         metrics.count("sampan_reflector_lists", resource=self._res.qualified)
         items: list[Obj] = found["items"]
@@ -103,6 +106,7 @@ class Reflector:
             labels=self._labels,
             fields=self._fields,
             resource_version=self.revision,
+            metadata_only=self._metadata_only,
         )
         try:
             async with aclosing(events) as stream:

@@ -18,6 +18,7 @@ from client.http import ApiClient
 from client.informer import Informer, Informers
 from client.store import Indexer, by_namespace
 from controller import pod_state
+from controller.discovery import Discovery
 
 _log = log.get("controller")
 _AT_ONCE = 32
@@ -72,6 +73,10 @@ class Context:
     recorders: list[EventRecorder] = field(default_factory=list)
     followed: dict[str, set[str]] = field(default_factory=dict)
     """Resources (qualified) that have an unfiltered informer, and its indexes."""
+    discovery: Discovery = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.discovery = Discovery(self.client, self.clock)
 
     def informer(self, resource: Resource, *indexes: str) -> Informer:
         """The shared informer of all objects of a resource, with at least these indexes."""

@@ -76,7 +76,9 @@ class Manager:
                 group.create_task(informers.run())
                 for recorder in context.recorders:
                     group.create_task(recorder.run())
+                group.create_task(context.discovery.run())
                 await informers.wait_synced()
+                await context.discovery.wait_known()
                 _log.info("caches are in sync", loops=len(loops))
                 for name, loop in loops.items():
                     group.create_task(loop.run(), name=name)

@@ -1,4 +1,4 @@
-"""The namespace loop: empties a namespace that is being deleted, then lets it go.
+"""The namespace loop: empties a namespace that is being deleted, of every kind that is served, then lets it go.
 
 Pods first, everything else when they have ended: what they use must not vanish under them. The `kubernetes`
 finalizer is removed through the finalize subresource only after a look that found nothing.
@@ -7,8 +7,8 @@ finalizer is removed through the finalize subresource only after a look that fou
 from __future__ import annotations
 
 from api import meta
-from api.builtin import BUILTIN, NAMESPACES, PODS
-from api.errors import ApiError, MethodNotAllowed, NotFound
+from api.builtin import NAMESPACES, PODS
+from api.errors import ApiError, NotFound
 from api.meta import Obj
 from api.registry import Resource
 from client.reconciler import Reconciler
@@ -21,7 +21,7 @@ FINALIZER = "kubernetes"
 
 class NamespaceLoop:
     def __init__(self, context: Context) -> None:
-        self._client, self._clock = context.client, context.clock
+        self._client, self._clock, self._discovery = context.client, context.clock, context.discovery
         self._namespaces = context.informer(NAMESPACES)
         self._work = Reconciler("namespace", self._reconcile, clock=context.clock, workers=5)
         self._namespaces.on_event(self._on_namespace)
@@ -46,10 +46,13 @@ class NamespaceLoop:
         if FINALIZER not in ((namespace.get("spec") or {}).get("finalizers") or []):
             return None
         namespace = await self._client.get(NAMESPACES, name)
+        await self._discovery.refresh()  # a kind that came a moment ago may have objects here
         remains = Remains()
         await self._empty(name, PODS, remains)
-        if remains.is_empty:
-            others = [r for r in BUILTIN if r.namespaced and r.qualified != PODS.qualified]
+        remains.discovery = self._discovery.failure
+        if not remains.resources and not remains.errors:
+            served = [r for r in self._discovery.rows if r.namespaced and {"list", "delete"} <= set(r.verbs)]
+            others = [r for r in served if r.qualified != PODS.qualified]
             raised = await in_parallel([self._empty(name, r, remains) for r in others])
             if raised:
                 raise raised[0]
@@ -67,10 +70,12 @@ class NamespaceLoop:
     async def _empty(self, name: str, resource: Resource, remains: Remains) -> None:
         """Delete all of a resource in the namespace, and note in `remains` what is still there."""
         try:
-            found = (await self._client.list(resource, name))["items"]
+            found = await self._found(name, resource)
             if any(not meta.is_deleting(obj) for obj in found):
                 await self._delete_all(name, resource, found)
-                found = (await self._client.list(resource, name))["items"]
+                found = await self._found(name, resource)
+        except NotFound:
+            return  # the kind itself is gone, and its objects with it
         except ApiError as error:
             remains.errors.append(f"{resource.qualified}: {error.message}")
             return
@@ -79,12 +84,17 @@ class NamespaceLoop:
             grace = namespace_plan.grace_of(found, self._clock.now())
             remains.wait = min(max(grace / 2, 0.2), 5.0)
 
+    async def _found(self, name: str, resource: Resource) -> list[Obj]:
+        metadata_only = resource.qualified != PODS.qualified  # of pods one wants to know how long they may take
+        items: list[Obj] = (await self._client.list(resource, name, metadata_only=metadata_only))["items"]
+        return items
+
     async def _delete_all(self, name: str, resource: Resource, found: list[Obj]) -> None:
-        try:
+        if "deletecollection" in resource.verbs:
             await self._client.delete_collection(resource, name, propagation="Background")
-        except MethodNotAllowed:  # services were long without it
-            for obj in found:
-                try:
-                    await self._client.delete(resource, meta.name(obj), name, uid=meta.uid(obj))
-                except NotFound:
-                    continue
+            return
+        for obj in found:
+            try:
+                await self._client.delete(resource, meta.name(obj), name, uid=meta.uid(obj))
+            except NotFound:
+                continue

@@ -22,6 +22,8 @@ class Remains:
     resources: dict[str, int] = field(default_factory=dict)
     finalizers: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
+    discovery: str = ""
+    """Why it is not known what else may be there."""
     wait: float = 0.0
 
     def add(self, resource: str, objects: Iterable[Obj]) -> None:
@@ -32,7 +34,7 @@ class Remains:
 
     @property
     def is_empty(self) -> bool:
-        return not self.resources and not self.errors
+        return not self.resources and not self.errors and not self.discovery
 
 
 def grace_of(pods: Iterable[Obj], now: datetime) -> float:
@@ -61,7 +63,7 @@ def conditions(namespace: Obj, remains: Remains, now: datetime) -> list[Obj]:
     finalizers = _listed(remains.finalizers, "{name} in {count} resource instances")
     rows = [
         ("NamespaceDeletionDiscoveryFailure", "ResourcesDiscovered", "All resources successfully discovered",
-         "", ""),
+         "DiscoveryFailed", remains.discovery),
         ("NamespaceDeletionGroupVersionParsingFailure", "ParsedGroupVersions",
          "All legacy kube types successfully parsed", "", ""),
         ("NamespaceDeletionContentFailure", "ContentDeleted",

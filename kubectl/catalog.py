@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from api import served
 from api.meta import Obj
 from api.registry import Resource
 
@@ -44,10 +45,7 @@ class Catalog:
 
     def preferred(self) -> list[Resource]:
         """One row per group and plural: its first version."""
-        found: dict[tuple[str, str], Resource] = {}
-        for row in self.rows:
-            found.setdefault((row.group, row.plural), row)
-        return list(found.values())
+        return served.preferred(self.rows)
 
 
 def _named(row: Resource, name: str) -> bool:
@@ -56,29 +54,7 @@ def _named(row: Resource, name: str) -> bool:
 
 def from_discovery(documents: Iterable[Obj]) -> Catalog:
     """From aggregated discovery documents (APIGroupDiscoveryList) of /api and /apis."""
-    return Catalog(
-        _row((group.get("metadata") or {}).get("name") or "", version["version"], resource)
-        for document in documents
-        for group in document.get("items") or []
-        for version in group.get("versions") or []
-        for resource in version.get("resources") or []
-    )
-
-
-def _row(group: str, version: str, resource: Obj) -> Resource:
-    kind = resource.get("responseKind") or {}
-    return Resource(
-        group,
-        version,
-        str(kind.get("kind", "")),
-        resource["resource"],
-        resource.get("singularResource") or str(kind.get("kind", "")).lower(),
-        resource.get("scope") == "Namespaced",
-        short_names=tuple(resource.get("shortNames") or ()),
-        categories=tuple(resource.get("categories") or ()),
-        subresources=tuple(s["subresource"] for s in resource.get("subresources") or []),
-        verbs=tuple(resource.get("verbs") or ()),
-    )
+    return Catalog(served.rows(documents))
 
 
 _KEPT = ("group", "version", "kind", "plural", "singular", "namespaced", "short_names", "categories",

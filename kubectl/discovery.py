@@ -13,9 +13,9 @@ from pathlib import Path
 import orjson
 
 from api.meta import Obj
+from api.served import ACCEPT, PATHS
 from kubectl.catalog import Catalog, from_discovery, from_json, to_json
 
-ACCEPT = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 _FRESH_SECONDS = 600
 Fetch = Callable[[str, str], Awaitable[Obj]]  # (path, Accept) → document
 
@@ -32,7 +32,7 @@ class Discovery:
         return self._cached() or await self.refresh()
 
     async def refresh(self) -> Catalog:
-        documents = [await self._fetch(path, ACCEPT) for path in ("/api", "/apis")]
+        documents = [await self._fetch(path, ACCEPT) for path in PATHS]
         catalog = from_discovery(documents)
         self.fresh = True
         self._remember(catalog)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
 from api import meta
+from api.builtin import BUILTIN
 from api.errors import already_exists, conflict, not_found
 from api.meta import Obj
 from api.patch import merge, strategic
@@ -31,6 +32,8 @@ class FakeApi:
         self._news = asyncio.Event()
         self._held: set[str] = set()
         self.calls: list[tuple[str, str, str]] = []  # (verb, plural, name) of every write
+        self.custom: list[Resource] = []  # served besides the built-in kinds
+        self.stale: list[str] = []  # group/versions whose server is away
         self.refuse: Callable[[str, Resource], Exception | None] = lambda verb, resource: None
 
     # For tests.
@@ -64,6 +67,25 @@ class FakeApi:
     async def list(self, resource: Resource, namespace: str = "", **_: Any) -> Obj:
         items = [copy.deepcopy(o) for o in self.all(resource) if not namespace or meta.namespace(o) == namespace]
         return {"items": items, "metadata": {"resourceVersion": str(self._revision)}}
+
+    async def discover(self) -> list[Obj]:
+        return [
+            {
+                "items": [
+                    {
+                        "metadata": {"name": row.group},
+                        "versions": [{"version": row.version, "resources": [_described(row)]}],
+                    }
+                    for row in [*BUILTIN, *self.custom]
+                ]
+            },
+            {
+                "items": [
+                    {"metadata": {"name": group}, "versions": [{"version": version, "freshness": "Stale"}]}
+                    for group, version in (name.split("/") for name in self.stale)
+                ]
+            },
+        ]
 
     async def create(self, resource: Resource, obj: Obj, *, namespace: str = "", **_: Any) -> Obj:
         self._check("create", resource)
@@ -200,7 +222,9 @@ class Running:
 
     async def __aenter__(self) -> Running:
         self._start(self._informers.run())
+        self._start(self.context.discovery.run())
         await self._informers.wait_synced()
+        await self.context.discovery.wait_known()
         for recorder in self.context.recorders:
             self._start(recorder.run())
         for loop in self.loops:
@@ -215,6 +239,16 @@ class Running:
 
     def _start(self, work: Any) -> None:
         self._tasks.append(asyncio.ensure_future(work))
+
+
+def _described(row: Resource) -> Obj:
+    return {
+        "resource": row.plural,
+        "responseKind": {"group": row.group, "version": row.version, "kind": row.kind},
+        "scope": "Namespaced" if row.namespaced else "Cluster",
+        "singularResource": row.singular,
+        "verbs": list(row.verbs),
+    }
 
 
 async def calm() -> None:

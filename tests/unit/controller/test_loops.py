@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from api.builtin import (
 )
 from api.errors import Forbidden
 from api.meta import Obj
+from api.registry import Resource
 from client.clock import FakeClock
 from controller.deployment import DeploymentLoop
 from controller.endpoints import EndpointsLoop
@@ -351,6 +353,9 @@ class TestPodGc:
         assert [meta.name(p) for p in api.all(PODS)] == ["a"]
 
 
+BOATS = Resource("example.com", "v1", "Boat", "boats", "boat", True)
+
+
 def owned(name: str, *owners: Obj, **metadata: Any) -> Obj:
     references = [
         {"apiVersion": o["apiVersion"], "kind": o["kind"], "name": meta.name(o), "uid": meta.uid(o),
@@ -402,6 +407,47 @@ class TestGarbageCollector:
             await clock.run_for(10)
         assert api.calls == []
 
+    async def test_custom_kinds_take_part_as_they_come_and_go(self, api: FakeApi, clock: FakeClock) -> None:
+        """What an unknown kind owns is kept until the kind is served and the owner found to be missing."""
+        boat = {**owned("b"), "apiVersion": "example.com/v1", "kind": "Boat"}
+        api.put(CONFIG_MAPS, owned("of-boat", boat))
+        owner = api.put(CONFIG_MAPS, owned("owner"))
+        async with Running(api, clock, GarbageCollectorLoop) as running:
+            await clock.run_for(10)
+            assert api.calls == []
+            api.custom = [BOATS]
+            api.put(BOATS, owned("of-owner", owner))
+            running.context.discovery.poke()
+            await clock.run_for(2)
+            assert [(verb, name) for verb, _, name in api.calls] == [("delete", "of-boat")]
+            await api.delete(CONFIG_MAPS, "owner", "default")
+            await clock.run_for(2)
+            assert api.all(BOATS) == []
+            api.put(BOATS, owned("another"))
+            api.put(CONFIG_MAPS, owned("of-another", api.one(BOATS, "another") or {}))
+            await clock.run_for(2)
+            assert api.one(CONFIG_MAPS, "of-another") is not None
+            api.custom = []
+            running.context.discovery.poke()
+            await clock.run_for(2)
+            assert api.one(CONFIG_MAPS, "of-another") is not None
+
+    async def test_an_owner_in_another_namespace_is_none_and_its_author_is_told(
+        self, api: FakeApi, clock: FakeClock
+    ) -> None:
+        """https://kubernetes.io/docs/concepts/architecture/garbage-collection/#owners-dependents: the collector
+        "reports a warning event with reason of OwnerRefInvalidNamespace"."""
+        owner = api.put(CONFIG_MAPS, owned("owner", namespace="elsewhere"))
+        async with Running(api, clock, GarbageCollectorLoop):
+            api.put(CONFIG_MAPS, owned("child", owner))
+            await clock.run_for(10)
+        assert {meta.name(o) for o in api.all(CONFIG_MAPS)} == {"owner"}
+        assert [(e["reason"], e["involvedObject"]["name"], e["message"]) for e in api.all(EVENTS)] == [
+            ("OwnerRefInvalidNamespace", "child",
+             'ownerRef [v1/ConfigMap, namespace: default, name: owner, uid: uid-owner] does not exist in namespace '
+             '"default"'),
+        ]  # fmt: skip
+
     async def test_foreground_waits_for_the_whole_tree(self, api: FakeApi, clock: FakeClock) -> None:
         root = api.put(CONFIG_MAPS, owned("root"))
         middle = api.put(CONFIG_MAPS, owned("middle", root))
@@ -448,6 +494,32 @@ class TestNamespaces:
             await api.delete(PODS, "a", "default", grace_period=0)
             await clock.run_for(1)
         assert api.all(CONFIG_MAPS) == [] and api.all(NAMESPACES) == []
+
+    async def test_custom_objects_go_too(self, api: FakeApi, clock: FakeClock) -> None:
+        """Of a kind that came when all was running, and can only be deleted one by one."""
+        api.put(NAMESPACES, space("default"))
+        async with Running(api, clock, NamespaceLoop):
+            api.custom = [replace(BOATS, verbs=("get", "list", "delete"))]
+            api.put(BOATS, owned("a"))
+            api.put(NAMESPACES, space("default", deleting=True))
+            await clock.run_for(1)
+        assert api.all(BOATS) == [] and api.all(NAMESPACES) == []
+
+    async def test_what_cannot_be_asked_holds_the_namespace(self, api: FakeApi, clock: FakeClock) -> None:
+        """k8s.io/kubernetes/pkg/controller/namespace/deletion: a group whose server is away may have objects here."""
+        api.put(NAMESPACES, space("default", deleting=True))
+        api.stale = ["metrics.k8s.io/v1beta1"]
+        async with Running(api, clock, NamespaceLoop):
+            await clock.run_for(1)
+            failure = meta.get_condition(api.one(NAMESPACES, "default") or {}, "NamespaceDeletionDiscoveryFailure")
+            assert failure is not None and (failure["status"], failure["reason"]) == ("True", "DiscoveryFailed")
+            assert failure["message"] == (
+                "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: "
+                "metrics.k8s.io/v1beta1: stale GroupVersion discovery: metrics.k8s.io/v1beta1"
+            )
+            api.stale = []
+            await clock.run_for(5)
+        assert api.all(NAMESPACES) == []
 
     async def test_every_active_namespace_has_its_account_and_certificate(self, api: FakeApi, clock: FakeClock) -> None:
         api.put(NAMESPACES, space("a"))
