@@ -16,6 +16,7 @@ from api.groups import (
     coordination,
     core,
     discovery,
+    events,
     flowcontrol,
     networking,
     node,
@@ -33,7 +34,7 @@ from api.groups.admissionregistration import (
 from api.groups.apiextensions import CUSTOM_RESOURCE_DEFINITIONS
 from api.groups.apiregistration import API_SERVICES
 from api.groups.apps import CONTROLLER_REVISIONS, DAEMON_SETS, DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS
-from api.groups.autoscaling import AUTOSCALERS
+from api.groups.autoscaling import AUTOSCALERS, AUTOSCALERS_V1
 from api.groups.batch import CRON_JOBS, JOBS
 from api.groups.certificates import CERTIFICATE_SIGNING_REQUESTS
 from api.groups.coordination import LEASES
@@ -56,6 +57,7 @@ from api.groups.core import (
     SERVICES,
 )
 from api.groups.discovery import ENDPOINT_SLICES
+from api.groups.events import NEW_EVENTS
 from api.groups.flowcontrol import FLOW_SCHEMAS, PRIORITY_LEVEL_CONFIGURATIONS
 from api.groups.networking import INGRESS_CLASSES, INGRESSES, IP_ADDRESSES, NETWORK_POLICIES, SERVICE_CIDRS
 from api.groups.node import RUNTIME_CLASSES
@@ -75,6 +77,7 @@ from api.registry import Registry
 __all__ = [
     "API_SERVICES",
     "AUTOSCALERS",
+    "AUTOSCALERS_V1",
     "BUILTIN",
     "CERTIFICATE_SIGNING_REQUESTS",
     "CLUSTER_ROLES",
@@ -103,6 +106,7 @@ __all__ = [
     "MUTATING_WEBHOOK_CONFIGURATIONS",
     "NAMESPACES",
     "NETWORK_POLICIES",
+    "NEW_EVENTS",
     "NODES",
     "PERSISTENT_VOLUMES",
     "PERSISTENT_VOLUME_CLAIMS",
@@ -133,6 +137,7 @@ BUILTIN = Registry(
     [
         *core.ROWS,
         *apps.ROWS,
+        *events.ROWS,
         *autoscaling.ROWS,
         *batch.ROWS,
         *certificates.ROWS,

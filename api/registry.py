@@ -108,6 +108,8 @@ class Resource:
     )  # fmt: skip
     fields: Mapping[str, str] = field(default_factory=dict)
     """Selectable fields beyond metadata.name and metadata.namespace: field label → value when absent."""
+    field_paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Where a selectable field stands, when its label does not say: the first path that leads to something counts."""
     has_generation: bool = False
     """metadata.generation counts changes of what is desired (all but metadata and status)."""
     keeps_status_on_create: bool = False
@@ -157,11 +159,17 @@ class Resource:
         if self.namespaced:
             values["metadata.namespace"] = metadata.get("namespace", "")
         for label, absent in self.fields.items():
-            at: Any = obj
-            for step in label.split("."):
-                at = at.get(step) if isinstance(at, dict) else None
+            at: Any = None
+            for path in self.field_paths.get(label, (label,)):
+                at = at or _at(obj, path)
             values[label] = absent if at is None else (str(at).lower() if isinstance(at, bool) else str(at))
         return values
+
+
+def _at(obj: Any, path: str) -> Any:
+    for step in path.split("."):
+        obj = obj.get(step) if isinstance(obj, dict) else None
+    return obj
 
 
 class Registry:

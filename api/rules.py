@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from api import quantities
-from api.errors import FieldError, invalid, not_supported, required
+from api.errors import invalid, not_supported, required, too_long, too_many
 from api.validation import Errors, config_key, dns_label, dns_subdomain, shown
 
 Rule = Callable[[Any, str], Errors]
@@ -94,20 +94,7 @@ def rows(*table: Row) -> Rule:
 def at_most(limit: int) -> Rule:
     """For a list or a map."""
 
-    def rule(value: Any, at: str) -> Errors:
-        if len(value or ()) <= limit:
-            return []
-        return [
-            FieldError(
-                "FieldValueTooMany", at, f"Too many: {len(value)}: must have at most {limit} item{'s' * (limit != 1)}"
-            )
-        ]
-
-    return rule
-
-
-def too_long(at: str, limit: int) -> FieldError:
-    return FieldError("FieldValueTooLong", at, f"Too long: may not be more than {limit} bytes")
+    return lambda value, at: [too_many(at, len(value), limit)] if len(value or ()) > limit else []
 
 
 def shorter(limit: int) -> Rule:

@@ -232,17 +232,15 @@ def object_meta(metadata: Obj, *, namespaced: bool, name_rule: Any = dns_subdoma
     errors += labels(metadata.get("labels"), "metadata.labels")
     errors += annotations(metadata.get("annotations"), "metadata.annotations")
     errors += _owners(metadata.get("ownerReferences") or [])
-    for finalizer in metadata.get("finalizers") or []:
-        wrong = qualified_name(finalizer, "metadata.finalizers")
-        errors += wrong
-        if not wrong and "/" not in finalizer and finalizer not in ("orphan", "foregroundDeletion", "kubernetes"):
-            errors.append(
-                invalid(
-                    "metadata.finalizers",
-                    finalizer,
-                    "name is neither a standard finalizer name nor is it fully qualified",
-                )
-            )
+    errors += [e for name in metadata.get("finalizers") or [] for e in finalizer(name, "metadata.finalizers")]
+    return errors
+
+
+def finalizer(name: str, field: str) -> Errors:
+    errors = qualified_name(name, field)
+    if not errors and "/" not in name and name not in ("orphan", "foregroundDeletion", "kubernetes"):
+        text = "name is neither a standard finalizer name nor is it fully qualified"
+        errors.append(invalid(field, name, text))
     return errors
 
 

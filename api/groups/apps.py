@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.kinds import deployment, replica_set
+from api.kinds import daemon_set, deployment, replica_set, stateful_set
 from api.registry import Resource
 
 DEPLOYMENTS = Resource(
@@ -43,6 +43,7 @@ DAEMON_SETS = Resource(
     ("all",),
     subresources=("status",),
     has_generation=True,
+    hooks=daemon_set.HOOKS,
 )
 STATEFUL_SETS = Resource(
     "apps",
@@ -55,8 +56,11 @@ STATEFUL_SETS = Resource(
     ("all",),
     subresources=("scale", "status"),
     has_generation=True,
+    hooks=stateful_set.HOOKS,
 )
-CONTROLLER_REVISIONS = Resource("apps", "v1", "ControllerRevision", "controllerrevisions", "controllerrevision", True)
+CONTROLLER_REVISIONS = Resource(
+    "apps", "v1", "ControllerRevision", "controllerrevisions", "controllerrevision", True, hooks=stateful_set.REVISION
+)
 
 ROWS = (
     CONTROLLER_REVISIONS,

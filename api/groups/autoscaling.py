@@ -1,7 +1,10 @@
-"""The rows of autoscaling/v2 and v1."""
+"""The rows of autoscaling: v2 is stored, v1 is its older form."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from api.kinds import autoscaler
 from api.registry import Resource
 
 AUTOSCALERS = Resource(
@@ -14,6 +17,8 @@ AUTOSCALERS = Resource(
     ("hpa",),
     ("all",),
     subresources=("status",),
+    hooks=autoscaler.HOOKS,
 )
+AUTOSCALERS_V1 = replace(AUTOSCALERS, version="v1", hooks=autoscaler.V1, stored_as=AUTOSCALERS)
 
-ROWS = (AUTOSCALERS,)
+ROWS = (AUTOSCALERS, AUTOSCALERS_V1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from api.kinds import cron_job, job
 from api.registry import Resource
 
 CRON_JOBS = Resource(
@@ -15,6 +16,7 @@ CRON_JOBS = Resource(
     ("all",),
     subresources=("status",),
     has_generation=True,
+    hooks=cron_job.HOOKS,
 )
 JOBS = Resource(
     "batch",
@@ -25,7 +27,10 @@ JOBS = Resource(
     True,
     categories=("all",),
     subresources=("status",),
+    fields={"status.successful": "0"},
+    field_paths={"status.successful": ("status.succeeded",)},
     has_generation=True,
+    hooks=job.HOOKS,
 )
 
 ROWS = (

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from api.kinds import config, endpoints, event, namespace, node, pod, service, simple
+from api.kinds import (
+    config,
+    endpoints,
+    event,
+    limits,
+    namespace,
+    node,
+    persistent_volume,
+    pod,
+    replica_set,
+    service,
+    simple,
+    volume_claim,
+)  # fmt: skip
 from api.registry import Resource
 
 NAMESPACES = Resource(
@@ -115,6 +128,7 @@ EVENTS = Resource(
         "source": "",
         "type": "",
     },
+    field_paths={"source": ("source.component", "reportingComponent")},
     ttl=3600,
     hooks=event.HOOKS,
 )
@@ -128,6 +142,7 @@ PERSISTENT_VOLUMES = Resource(
     False,
     ("pv",),
     subresources=("status",),
+    hooks=persistent_volume.HOOKS,
 )
 PERSISTENT_VOLUME_CLAIMS = Resource(
     "",
@@ -138,6 +153,7 @@ PERSISTENT_VOLUME_CLAIMS = Resource(
     True,
     ("pvc",),
     subresources=("status",),
+    hooks=volume_claim.HOOKS,
 )
 REPLICATION_CONTROLLERS = Resource(
     "",
@@ -151,14 +167,33 @@ REPLICATION_CONTROLLERS = Resource(
     subresources=("scale", "status"),
     fields={"status.replicas": "0"},
     has_generation=True,
+    hooks=replica_set.CONTROLLER,
 )
-POD_TEMPLATES = Resource("", "v1", "PodTemplate", "podtemplates", "podtemplate", True, has_generation=True)
-LIMIT_RANGES = Resource("", "v1", "LimitRange", "limitranges", "limitrange", True, ("limits",))
+POD_TEMPLATES = Resource(
+    "", "v1", "PodTemplate", "podtemplates", "podtemplate", True, has_generation=True, hooks=simple.POD_TEMPLATE
+)
+LIMIT_RANGES = Resource("", "v1", "LimitRange", "limitranges", "limitrange", True, ("limits",), hooks=limits.RANGE)
 RESOURCE_QUOTAS = Resource(
-    "", "v1", "ResourceQuota", "resourcequotas", "resourcequota", True, ("quota",), subresources=("status",)
+    "",
+    "v1",
+    "ResourceQuota",
+    "resourcequotas",
+    "resourcequota",
+    True,
+    ("quota",),
+    subresources=("status",),
+    hooks=limits.QUOTA,
 )
 COMPONENT_STATUSES = Resource(
-    "", "v1", "ComponentStatus", "componentstatuses", "componentstatus", False, ("cs",), verbs=("get", "list")
+    "",
+    "v1",
+    "ComponentStatus",
+    "componentstatuses",
+    "componentstatus",
+    False,
+    ("cs",),
+    verbs=("get", "list"),
+    hooks=simple.COMPONENT_STATUS,
 )
 
 ROWS = (

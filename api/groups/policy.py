@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from api.kinds import disruption_budget
 from api.registry import Resource
 
 DISRUPTION_BUDGETS = Resource(
@@ -14,6 +15,7 @@ DISRUPTION_BUDGETS = Resource(
     ("pdb",),
     subresources=("status",),
     has_generation=True,
+    hooks=disruption_budget.HOOKS,
 )
 
 ROWS = (DISRUPTION_BUDGETS,)

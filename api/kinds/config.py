@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +23,9 @@ _REQUIRED_KEYS = {
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/basic-auth": ("username", "password"),
 }
+_TOKEN, _ACCOUNT = "kubernetes.io/service-account-token", "kubernetes.io/service-account.name"
 
 
 def default_secret(secret: Obj) -> None:
@@ -46,17 +49,36 @@ def validate_config_map(config_map: Obj, old: Obj | None) -> Errors:
 
 
 def validate_secret(secret: Obj, old: Obj | None) -> Errors:
-    data = secret.get("data") or {}
-    errors: Errors = []
+    data, kind = secret.get("data") or {}, secret.get("type", "")
+    errors: Errors = [] if old is None else immutable(kind, old.get("type"), "type")
+    errors += _frozen(secret, old, ("data",))
     for key, value in data.items():
         errors += config_key(key, f"data[{key}]") + _base64(value, f"data[{key}]")
     errors += _size(sum(len(v) * 3 // 4 for v in data.values()), "data")
-    for key in _REQUIRED_KEYS.get(secret.get("type", ""), ()):
-        if key not in data:
-            errors.append(required(f"data[{key}]"))
-    if old is not None:
-        errors += immutable(secret.get("type"), old.get("type"), "type")
-    return errors + _frozen(secret, old, ("data",))
+    missing = [key for key in _REQUIRED_KEYS.get(kind, ()) if key not in data]
+    if kind == "kubernetes.io/basic-auth" and len(missing) < 2:
+        missing = []  # either is enough
+    if kind == "kubernetes.io/ssh-auth" and not data.get("ssh-privatekey"):
+        missing = ["ssh-privatekey"]
+    errors += [required(f"data[{key}]") for key in missing]
+    if kind == _TOKEN and not meta.annotations(secret).get(_ACCOUNT):
+        errors.append(required(f"metadata.annotations[{_ACCOUNT}]"))
+    for key in (".dockercfg", ".dockerconfigjson"):
+        if key in data and key in _REQUIRED_KEYS.get(kind, ()):
+            errors += _json(data[key], f"data[{key}]")
+    return errors
+
+
+def _json(value: str, field: str) -> Errors:
+    """A JSON object, in base64."""
+    try:
+        found = json.loads(base64.b64decode(value))
+    except ValueError as error:
+        return [invalid(field, "<secret contents redacted>", str(error))]
+    if isinstance(found, dict):
+        return []
+    text = f"json: cannot unmarshal {type(found).__name__} into Go value of type map[string]interface {{}}"
+    return [invalid(field, "<secret contents redacted>", text)]
 
 
 def _base64(value: str, field: str) -> Errors:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Any
 
 from api import meta, printing
-from api.errors import forbidden_field, invalid
+from api.errors import forbidden_field, invalid, not_supported
 from api.kinds import workload
 from api.meta import Obj
 from api.registry import Column, Hooks
-from api.validation import Errors, not_negative, one_of
-
-_PERCENT = re.compile(r"^[0-9]+%$")
+from api.rules import NOT_NEGATIVE, check
+from api.validation import Errors, shown
 
 
 def default(deployment: Obj) -> None:
@@ -33,58 +31,38 @@ def default(deployment: Obj) -> None:
 
 def validate(deployment: Obj, old: Obj | None) -> Errors:
     spec = deployment.get("spec") or {}
-    errors = workload.selector_and_template(spec, old and old.get("spec"), "deployment")
-    for name in ("minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"):
-        errors += not_negative(spec, name, "spec")
+    errors = check(spec, "spec", (("replicas", NOT_NEGATIVE),))
+    errors += workload.selector_and_template(spec, old and old["spec"], empty_for="deployment", kind="ReplicaSet")
+    errors += _strategy(spec.get("strategy") or {})
+    names = ("minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
+    errors += check(spec, "spec", [(name, NOT_NEGATIVE) for name in names])
     deadline = spec.get("progressDeadlineSeconds")
     if deadline is not None and deadline <= spec.get("minReadySeconds", 0):
         errors.append(invalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds"))
-    return errors + _strategy(spec.get("strategy") or {})
-
-
-def _strategy(strategy: Obj) -> Errors:
-    at = "spec.strategy"
-    errors = one_of(strategy.get("type"), ("Recreate", "RollingUpdate"), f"{at}.type")
-    rolling = strategy.get("rollingUpdate")
-    if strategy.get("type") == "Recreate" and rolling is not None:
-        return [forbidden_field(f"{at}.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'")]
-    if rolling is None:
-        return errors
-    values = {name: rolling.get(name, 0) for name in ("maxUnavailable", "maxSurge")}
-    for name, value in values.items():
-        errors += _int_or_percent(value, f"{at}.rollingUpdate.{name}")
-    if not errors and all(_is_zero(v) for v in values.values()):
-        errors.append(
-            invalid(
-                f"{at}.rollingUpdate.maxUnavailable",
-                values["maxUnavailable"],
-                "may not be 0 when `maxSurge` is 0",
-            )
-        )
-    if not errors and isinstance(values["maxUnavailable"], str) and int(values["maxUnavailable"][:-1]) > 100:
-        errors.append(
-            invalid(
-                f"{at}.rollingUpdate.maxUnavailable",
-                values["maxUnavailable"],
-                "must not be greater than 100%",
-            )
-        )
     return errors
 
 
-def _int_or_percent(value: int | str, field: str) -> Errors:
-    if isinstance(value, int):
-        return [invalid(field, value, "must be greater than or equal to 0")] if value < 0 else []
-    if not _PERCENT.match(value):
-        return [
-            invalid(field, value, "a valid percent string must be a numeric string followed by an ending '%' "
-                    "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')")
-        ]  # fmt: skip
-    return []
+def _strategy(strategy: Obj) -> Errors:
+    at, rolling = "spec.strategy.rollingUpdate", strategy.get("rollingUpdate")
+    if strategy.get("type") == "Recreate":
+        text = "may not be specified when strategy `type` is 'Recreate'"
+        return [] if rolling is None else [forbidden_field(at, text)]
+    if strategy.get("type") != "RollingUpdate":
+        return [not_supported("spec.strategy", shown(strategy), ("Recreate", "RollingUpdate"))]
+    unavailable, surge = (rolling or {}).get("maxUnavailable", 0), (rolling or {}).get("maxSurge", 0)
+    errors = workload.int_or_percent(unavailable, f"{at}.maxUnavailable")
+    errors += workload.int_or_percent(surge, f"{at}.maxSurge")
+    if workload.is_zero(unavailable) and workload.is_zero(surge):
+        errors.append(invalid(f"{at}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0"))
+    return errors + workload.at_most_all(unavailable, f"{at}.maxUnavailable")
 
 
-def _is_zero(value: int | str) -> bool:
-    return value in (0, "0%")
+def validate_status(deployment: Obj, old: Obj | None) -> Errors:
+    status = deployment.get("status") or {}
+    among = ("updatedReplicas", "readyReplicas", "availableReplicas")
+    names = ("observedGeneration", "replicas", *among, "unavailableReplicas", "collisionCount")
+    errors = workload.counts(status, "status", names, at_most="replicas", among=among)
+    return errors + workload.collisions(status, old)
 
 
 COLUMNS = (
@@ -93,9 +71,7 @@ COLUMNS = (
     Column("Up-to-date"),
     Column("Available"),
     Column("Age"),
-    Column("Containers", priority=1),
-    Column("Images", priority=1),
-    Column("Selector", priority=1),
+    *workload.WIDE,
 )
 
 
@@ -107,9 +83,8 @@ def cells(deployment: Obj, now: datetime) -> list[Any]:
         status.get("updatedReplicas", 0),
         status.get("availableReplicas", 0),
         printing.age_of(deployment, now),
-        *workload.container_columns(spec["template"]),
-        workload.selector_text(spec.get("selector")),
+        *workload.wide(spec),
     ]
 
 
-HOOKS = Hooks(default=default, validate=validate, columns=COLUMNS, cells=cells)
+HOOKS = Hooks(default=default, validate=validate, validate_status=validate_status, columns=COLUMNS, cells=cells)

@@ -37,19 +37,35 @@ def default_endpoints(endpoints: Obj) -> None:
 
 
 def validate_endpoints(endpoints: Obj, old: Obj | None) -> Errors:
+    if old is not None and endpoints.get("subsets") == old.get("subsets"):
+        return []  # what was good enough once stays
     errors: Errors = []
     for index, subset in enumerate(endpoints.get("subsets") or []):
-        at = f"subsets[{index}]"
+        at, ports = f"subsets[{index}]", subset.get("ports") or []
         if not (subset.get("addresses") or subset.get("notReadyAddresses")):
             errors.append(required(at, "must specify `addresses` or `notReadyAddresses`"))
         for kind in ("addresses", "notReadyAddresses"):
             for place, address in enumerate(subset.get(kind) or []):
-                errors += ip_address(address.get("ip") or "", f"{at}.{kind}[{place}].ip")
-        for place, port in enumerate(subset.get("ports") or []):
-            errors += port_number(port.get("port") or 0, f"{at}.ports[{place}].port")
-            if len(subset["ports"]) > 1 and not port.get("name"):
-                errors.append(required(f"{at}.ports[{place}].name"))
+                errors += check(address, f"{at}.{kind}[{place}]", _ADDRESS)
+        for place, port in enumerate(ports):
+            here = f"{at}.ports[{place}]"
+            if len(ports) > 1 and not port.get("name"):
+                errors.append(required(f"{here}.name"))
+            errors += check(port, here, _SUBSET_PORT)
     return errors
+
+
+def _subset_ip(value: Any, field: str) -> Errors:
+    return ip_address(value or "", field) or endpoint_ip(value, field)
+
+
+_ADDRESS: tuple[Row, ...] = (("ip", _subset_ip), ("hostname", when(dns_label)), ("nodeName", given(dns_subdomain)))
+_SUBSET_PORT: tuple[Row, ...] = (
+    ("name", when(dns_label)),
+    ("port", lambda value, field: port_number(value or 0, field)),
+    ("protocol", needed_of("SCTP", "TCP", "UDP")),
+    ("appProtocol", given(qualified_name)),
+)
 
 
 def default_slice(endpoint_slice: Obj) -> None:
@@ -60,7 +76,7 @@ def default_slice(endpoint_slice: Obj) -> None:
 
 # Addresses that are of no use to others (k8s.io/kubernetes/pkg/apis/core/validation ValidateEndpointIP).
 _NOT_FOR_ENDPOINTS = (
-    ("is_unspecified", "may not be unspecified (0.0.0.0 or ::)"),
+    ("is_unspecified", "may not be unspecified ({})"),
     ("is_loopback", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
     ("is_link_local", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
 )
@@ -70,7 +86,7 @@ _LOCAL_MULTICAST = tuple(map(ipaddress.ip_network, ("224.0.0.0/24", "ff02::/16")
 def endpoint_ip(value: str, field: str) -> Errors:
     """`value` is an address; it is one that others can reach."""
     address = ipaddress.ip_address(value)
-    errors = [invalid(field, value, why) for kind, why in _NOT_FOR_ENDPOINTS if getattr(address, kind)]
+    errors = [invalid(field, value, why.format(value)) for kind, why in _NOT_FOR_ENDPOINTS if getattr(address, kind)]
     if any(address.version == n.version and address in n for n in _LOCAL_MULTICAST):
         why = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
         errors.append(invalid(field, value, why))
@@ -171,9 +187,13 @@ def _limited(values: list[str]) -> str:
     return ",".join(values[:_SHOWN]) + more
 
 
+def _joined(ip: str, port: Obj) -> str:
+    return f"[{ip}]:{port['port']}" if ":" in ip else f"{ip}:{port['port']}"
+
+
 def _endpoints_cells(endpoints: Obj, now: datetime) -> list[Any]:
     shown = [
-        f"{address['ip']}:{port['port']}" if port else address["ip"]
+        _joined(address["ip"], port) if port else address["ip"]
         for subset in endpoints.get("subsets") or []
         for port in subset.get("ports") or [None]
         for address in subset.get("addresses") or []

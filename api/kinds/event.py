@@ -1,4 +1,7 @@
-"""Event: the involved object's namespace, columns."""
+"""Event, of core/v1 and of events.k8s.io/v1: validation, the two forms, columns.
+
+Rules: k8s.io/kubernetes/pkg/apis/core/validation/events.go. Events are stored as core/v1.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,89 @@ from datetime import datetime
 from typing import Any
 
 from api import meta, printing
-from api.errors import invalid
+from api.errors import invalid, required
 from api.meta import Obj
 from api.registry import Column, Hooks
-from api.validation import Errors
+from api.validation import Errors, immutable, qualified_name
+
+_AGREE = "does not match event.namespace"
+_LONGEST, _LONGEST_NOTE = 128, 1024
+# core/v1 → events.k8s.io/v1
+_NAMES = {
+    "involvedObject": "regarding", "message": "note", "reportingComponent": "reportingController",
+    "source": "deprecatedSource", "firstTimestamp": "deprecatedFirstTimestamp",
+    "lastTimestamp": "deprecatedLastTimestamp", "count": "deprecatedCount",
+}  # fmt: skip
+_BACK = {new: old for old, new in _NAMES.items()}
+
+
+def default(event: Obj) -> None:
+    event.setdefault("involvedObject", {})
+
+
+def _legacy(event: Obj, component: str) -> Errors:
+    involved, namespace = (event.get("involvedObject") or {}).get("namespace") or "", meta.namespace(event)
+    if not event.get("eventTime"):
+        agrees = involved == namespace or (not involved and namespace == "default")
+        return [] if agrees else [invalid("involvedObject.namespace", involved, _AGREE)]
+    errors: Errors = []
+    if not involved and namespace not in ("default", "kube-system"):
+        errors.append(invalid("involvedObject.namespace", involved, _AGREE))
+    controller = event.get("reportingComponent") or ""
+    errors += [] if controller else [required(component)]
+    errors += qualified_name(controller, component)
+    for name in ("reportingInstance", "action", "reason"):
+        value = event.get(name) or ""
+        if not value:
+            errors.append(required(name))
+        elif len(value) > _LONGEST:
+            errors.append(invalid(name, "", f"can have at most {_LONGEST} characters"))
+    if len(event.get("message") or "") > _LONGEST_NOTE:
+        errors.append(invalid("message", "", f"can have at most {_LONGEST_NOTE} characters"))
+    return errors
 
 
 def validate(event: Obj, old: Obj | None) -> Errors:
-    involved = (event.get("involvedObject") or {}).get("namespace") or ""
-    namespace = meta.namespace(event)
-    # Events of cluster-scoped objects live in the default namespace.
-    if involved != namespace and (involved or namespace not in ("default", "kube-system")):
-        return [invalid("involvedObject.namespace", involved, "does not match event.namespace")]
-    return []
+    return _legacy(event, "reportingComponent")
+
+
+def validate_new(event: Obj, old: Obj | None) -> Errors:
+    """events.k8s.io/v1 takes no events in the old way of counting, and they hardly change."""
+    core = to_core(event)
+    errors = _legacy(core, "reportingController")
+    if old is not None:
+        before = to_core(old)
+        series = core.get("series")
+        if series is not None and series != before.get("series"):
+            if series.get("count", 0) < 2:
+                errors.append(invalid("series.count", "", "should be at least 2"))
+            if not series.get("lastObservedTime"):
+                errors.append(required("series.lastObservedTime"))
+        for name in ("involvedObject", "reason", "reportingComponent", "reportingInstance", "action", "related",
+                     "message", "type", "firstTimestamp", "lastTimestamp", "count", "source", "eventTime"):  # fmt: skip
+            field = "reportingController" if name == "reportingComponent" else name
+            errors += immutable(core.get(name), before.get(name), field)
+        return errors
+    if not core.get("eventTime"):
+        errors.append(required("eventTime"))
+    if core.get("type") not in ("Normal", "Warning"):
+        errors.append(invalid("type", "", f"has invalid value: {core.get('type') or ''}"))
+    errors += [
+        invalid(name, "", "needs to be unset")
+        for name in ("firstTimestamp", "lastTimestamp", "count", "source")
+        if core.get(name)
+    ]
+    return errors
+
+
+def to_core(event: Obj) -> Obj:
+    core = {_BACK.get(name, name): value for name, value in event.items()}
+    core.setdefault("involvedObject", {})
+    return core
+
+
+def from_core(event: Obj) -> Obj:
+    return {_NAMES.get(name, name): value for name, value in event.items()}
 
 
 COLUMNS = (
@@ -31,7 +104,7 @@ COLUMNS = (
     Column("Message"),
     Column("First Seen", priority=1),
     Column("Count", priority=1),
-    Column("Name", priority=1),
+    Column("Name", format="name", priority=1),
 )
 
 
@@ -65,4 +138,11 @@ def cells(event: Obj, now: datetime) -> list[Any]:
     ]
 
 
-HOOKS = Hooks(validate=validate, columns=COLUMNS, cells=cells)
+HOOKS = Hooks(default=default, validate=validate, columns=COLUMNS, cells=cells)
+NEW = Hooks(
+    validate=validate_new,
+    columns=COLUMNS,
+    cells=lambda event, now: cells(to_core(event), now),
+    to_stored=to_core,
+    from_stored=from_core,
+)

@@ -6,10 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from api import meta, printing
-from api.errors import duplicate, forbidden_field, not_supported, required
+from api.errors import duplicate, forbidden_field, invalid
+from api.kinds import pod_placement
+from api.kinds.containers import resource_quantity
+from api.kinds.networking import cidr
 from api.meta import Obj
 from api.registry import Column, Hooks
-from api.validation import Errors
+from api.validation import Errors, shown
 
 _ROLE = "node-role.kubernetes.io/"
 
@@ -22,25 +25,41 @@ def default(node: Obj) -> None:
 
 
 def validate(node: Obj, old: Obj | None) -> Errors:
-    errors: Errors = []
-    seen: set[tuple[Any, Any]] = set()
-    for index, taint in enumerate((node.get("spec") or {}).get("taints") or []):
-        at = f"spec.taints[{index}]"
-        if not taint.get("key"):
-            errors.append(required(f"{at}.key"))
-        if taint.get("effect") not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
-            errors.append(
-                not_supported(
-                    f"{at}.effect", taint.get("effect") or "", ("NoSchedule", "PreferNoSchedule", "NoExecute")
-                )
-            )
-        identity = (taint.get("key"), taint.get("effect"))
-        if identity in seen:
-            errors.append(duplicate(at, f"{identity[0]}:{identity[1]}"))
-        seen.add(identity)
-    before = (old or {}).get("spec", {}).get("podCIDR")
-    if before and node["spec"].get("podCIDR") != before:
+    """Upstream speaks of taints as if they were metadata."""
+    spec, status = node.get("spec") or {}, node.get("status") or {}
+    errors = pod_placement.taints(spec.get("taints") or [], "metadata.taints")
+    for kind in ("capacity", "allocatable"):
+        for name, value in (status.get(kind) or {}).items():
+            errors += resource_quantity(name, value, f"status.{kind}.{name}")
+    ranges = spec.get("podCIDRs") or []
+    errors += [e for i, value in enumerate(ranges) for e in cidr(value, f"spec.podCIDRs[{i}]")]
+    if len(ranges) > 1 and (len(ranges) > 2 or len({":" in value for value in ranges}) < 2):
+        text = "may specify no more than one CIDR for each IP family"
+        errors.append(invalid("spec.podCIDRs", shown(ranges), text))
+    before = (old or {}).get("spec") or {}
+    if before.get("podCIDR") and any(spec.get(n) != before.get(n) for n in ("podCIDR", "podCIDRs")):
         errors.append(forbidden_field("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid'))
+    if before.get("providerID") and spec.get("providerID") != before["providerID"]:
+        text = 'node updates may not change providerID except from "" to valid'
+        errors.append(forbidden_field("spec.providerID", text))
+    return errors
+
+
+def prepare(node: Obj, old: Obj | None) -> None:
+    """podCIDR is the first of podCIDRs."""
+    spec = node["spec"]
+    if spec.get("podCIDR") and not spec.get("podCIDRs"):
+        spec["podCIDRs"] = [spec["podCIDR"]]
+    elif spec.get("podCIDRs") and not spec.get("podCIDR"):
+        spec["podCIDR"] = spec["podCIDRs"][0]
+
+
+def validate_status(node: Obj, old: Obj | None) -> Errors:
+    errors: Errors = []
+    seen: list[Obj] = []
+    for index, address in enumerate((node.get("status") or {}).get("addresses") or ()):
+        errors += [duplicate(f"status.addresses[{index}]", shown(address))] if address in seen else []
+        seen.append(address)
     return errors
 
 
@@ -94,4 +113,6 @@ def address(node: Obj, kind: str) -> str:
     return next((str(a["address"]) for a in addresses if a.get("type") == kind), "")
 
 
-HOOKS = Hooks(default=default, validate=validate, columns=COLUMNS, cells=cells)
+HOOKS = Hooks(
+    default=default, prepare=prepare, validate=validate, validate_status=validate_status, columns=COLUMNS, cells=cells
+)

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from api import quantities, rules
-from api.errors import duplicate, forbidden_field, invalid, not_supported, required
+from api.errors import duplicate, forbidden_field, invalid, not_supported, required, too_long
 from api.kinds import volume_claim
 from api.kinds.images import pull_policy
 from api.meta import Obj
@@ -181,7 +181,7 @@ def _azure_disk(source: Obj, at: str) -> Errors:
 def csi_driver(value: Any, at: str) -> Errors:
     if not value:
         return [required(at)]
-    errors = [rules.too_long(at, 63)] if len(value) > 63 else []
+    errors = [too_long(at, 63)] if len(value) > 63 else []
     return errors + dns_subdomain(value.lower(), at)
 
 
