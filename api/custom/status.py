@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 
-from api import meta
 from api.custom.approval import approval
 from api.custom.structural import structural_errors
 from api.meta import Obj
@@ -17,10 +16,11 @@ from api.meta import Obj
 _NAMES = ("plural", "singular", "shortNames", "kind", "listKind", "categories")
 
 
-def wanted_status(definition: Obj, others: Iterable[Obj], now: str) -> Obj:
+def wanted_status(definition: Obj, others: Iterable[Obj], now: str, violations: str = "") -> Obj:
     """The status as it should be; equal to the present one when there is nothing to change.
 
-    `others` are the other definitions. `now` is a timestamp for conditions that change.
+    `others` are the other definitions; of none the versions are looked at. `now` is a timestamp for conditions that
+    change, `violations` what `violations_of` says.
     """
     status: Obj = copy.deepcopy(definition.get("status") or {})
     status.setdefault("storedVersions", [])
@@ -36,9 +36,8 @@ def wanted_status(definition: Obj, others: Iterable[Obj], now: str) -> Obj:
                       "the initial names have been accepted")  # fmt: skip
     elif reason and not established:
         set_condition(conditions, now, "Established", False, "NotAccepted", "not all names are accepted")
-    broken = _not_structural(definition)
-    if broken:
-        set_condition(conditions, now, "NonStructuralSchema", True, "Violations", broken)
+    if violations:
+        set_condition(conditions, now, "NonStructuralSchema", True, "Violations", violations)
     else:
         conditions = [c for c in conditions if c["type"] != "NonStructuralSchema"]
     policy = approval(definition)
@@ -97,7 +96,8 @@ def _names(definition: Obj, held: list[Obj]) -> tuple[Obj, str, str]:
     return {"kind": "", "plural": "", **accepted}, reason, why
 
 
-def _not_structural(definition: Obj) -> str:
+def violations_of(definition: Obj) -> str:
+    """Why a schema of it is not structural; "" when all are. Definitions of old may have such."""
     spec = definition["spec"]
     for index, version in enumerate(spec["versions"]):
         schema = (version.get("schema") or {}).get("openAPIV3Schema")
@@ -109,7 +109,3 @@ def _not_structural(definition: Obj) -> str:
     if spec.get("preserveUnknownFields"):
         return "spec.preserveUnknownFields: Invalid value: true: must be false"
     return ""
-
-
-def is_established(definition: Obj) -> bool:
-    return meta.is_condition_true(definition, "Established")

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import NamedTuple
 
 from api import meta
 from api.builtin import CUSTOM_RESOURCE_DEFINITIONS
-from api.custom.status import set_condition, wanted_status
+from api.custom.status import set_condition, violations_of, wanted_status
 from api.errors import ApiError, Conflict, NotFound
 from api.kinds.definition import CLEANUP
 from api.meta import Obj
@@ -29,10 +30,29 @@ _LOOK_AGAIN = 2.0  # for instances that wait for finalizers of their own
 log = logging.getLogger("apiserver.custom")
 
 
+class _Brief(NamedTuple):
+    """A definition without its versions, which are most of it, and what is wrong with their schemas."""
+
+    revision: int
+    definition: Obj
+    violations: str
+
+
+def _brief(stored: Stored, known: _Brief | None) -> _Brief:
+    definition = stored.obj()
+    same = known is not None and all(
+        known.definition["metadata"].get(name) == definition["metadata"].get(name) for name in ("uid", "generation")
+    )
+    violations = known.violations if known is not None and same else violations_of(definition)
+    del definition["spec"]["versions"]
+    return _Brief(stored.revision, definition, violations)
+
+
 class Controller:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._cleaning: dict[str, asyncio.Task[None]] = {}
+        self._briefs: dict[str, _Brief] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -57,25 +77,34 @@ class Controller:
     async def _look(self) -> None:
         page = await self._context.store.list(CUSTOM_RESOURCE_DEFINITIONS, resource_version="0")
         self._context.definitions.follow(page.items)
-        definitions = [(stored, stored.obj()) for stored in page.items]
-        for stored, definition in definitions:
+        before, self._briefs = self._briefs, {}
+        groups: dict[str, list[Obj]] = {}
+        for stored in page.items:
+            known = before.get(stored.name)
+            brief = known if known is not None and known.revision == stored.revision else _brief(stored, known)
+            self._briefs[stored.name] = brief
+            groups.setdefault(brief.definition["spec"]["group"], []).append(brief.definition)
+        for stored in page.items:
+            brief = self._briefs[stored.name]
+            definition = brief.definition
             if meta.is_deleting(definition):
                 self._clean(stored.name)
                 continue
-            others = [other for _, other in definitions if other is not definition]
-            status = wanted_status(definition, others, self._now())
+            others = [other for other in groups[definition["spec"]["group"]] if other is not definition]
+            status = wanted_status(definition, others, self._now(), brief.violations)
             if status != definition.get("status"):
-                await self._write(stored, {**definition, "status": status})
+                await self._write(stored, status)
 
     def _now(self) -> str:
         return meta.rfc3339(self._context.now())
 
-    async def _write(self, stored: Stored, new: Obj) -> None:
+    async def _write(self, stored: Stored, status: Obj) -> None:
         """Somebody who was faster shows up in the watch."""
         try:
             await self._context.store.update(
-                CUSTOM_RESOURCE_DEFINITIONS, "", stored.name, lambda _: new, resource_version=str(stored.revision)
-            )
+                CUSTOM_RESOURCE_DEFINITIONS, "", stored.name, lambda current: {**current, "status": status},
+                resource_version=str(stored.revision),
+            )  # fmt: skip
         except (Conflict, NotFound):
             log.debug("%s has been changed by another", stored.name)
 
@@ -126,7 +155,7 @@ class Controller:
         before = [dict(condition) for condition in conditions]
         set_condition(conditions, self._now(), "Terminating", terminating, reason, message)
         if conditions != before:
-            await self._write(stored, definition)
+            await self._write(stored, definition["status"])
 
     async def _let_go(self, stored: Stored, definition: Obj) -> None:
         conditions = definition.setdefault("status", {}).setdefault("conditions", [])

@@ -111,7 +111,7 @@ async def _wanted(
     attempt = Attempt(user, "update", res, subresource, current.namespace, current.name, new, old, dry_run)
     await context.admission.mutate(attempt)
     picked = set() if subresource else await assign(context, res, new, old, avoid)
-    if objects.equal(new, old):
+    if objects.equal(new, old) and not current.outdated:
         return None
     objects.check(res, new, old, subresource=_door(res, subresource))
     await context.admission.validate(attempt)

@@ -60,7 +60,7 @@ def test_watch_and_dynamic_client(
 ) -> None:
     """The official Python client's dynamic part: discovery, create, watch, patch, delete."""
     define(crontab_definition(group))
-    api = DynamicClient(official).resources.get(api_version=f"{group}/v1", kind="CronTab")
+    api = DynamicClient(official).resources.get(api_version=f"{group}/v1", kind="CronTab")  # type: ignore[no-untyped-call]  # it has no types
     api.create(body=crontab(group, image="one"), namespace=namespace)
     seen = []
     for event in api.watch(namespace=namespace, timeout=10):
