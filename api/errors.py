@@ -48,8 +48,9 @@ class ApiError(Exception):
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
         }
+        if self.reason:
+            body["reason"] = self.reason
         if self.details:
             body["details"] = self.details
         body["code"] = self.code
@@ -250,6 +251,19 @@ def not_supported(field: str, value: Any, allowed: Sequence[str]) -> FieldError:
 
 def not_found_field(field: str, value: Any) -> FieldError:
     return FieldError("FieldValueNotFound", field, f"Not found: {_shown(value)}")
+
+
+def unexplained(message: str) -> BadRequest:
+    """What upstream answers without a reason (and with 500), although it is the client's doing: clients print the
+    message alone."""
+    error = BadRequest(message)
+    error.reason = ""
+    return error
+
+
+def rejected() -> Invalid:
+    """Upstream's answer to a patch that cannot be applied; it says no more."""
+    return Invalid("the server rejected our request due to an error in our request")
 
 
 def invalid_object(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> Invalid:

@@ -7,21 +7,39 @@ from typing import Any
 import jsonpatch
 import jsonpointer
 
-from api.errors import BadRequest, Invalid
+from api.errors import BadRequest, rejected
 from api.meta import Obj
 
 
 def apply(obj: Obj, operations: Any) -> Obj:
-    """A new object. BadRequest for a malformed patch, Invalid when a test or path fails."""
-    if not isinstance(operations, list) or not all(isinstance(op, dict) for op in operations):
-        raise BadRequest("error decoding patch: json: cannot unmarshal a JSON patch that is not a list of operations")
+    """A new object. BadRequest for what is no patch, Invalid when a test or path fails."""
+    if not isinstance(operations, list):
+        raise _no_patch(operations, "[]handlers.jsonPatchOp")
+    for operation in operations:
+        if not isinstance(operation, dict):
+            raise _no_patch(operation, "handlers.jsonPatchOp")
     try:
-        result = jsonpatch.JsonPatch(operations).apply(obj)
-    except jsonpatch.InvalidJsonPatch as error:
-        raise BadRequest(f"error decoding patch: {error}") from error
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
-        # In upstream's words: why the patch does not apply is not told.
-        raise Invalid("the server rejected our request due to an error in our request") from error
+        result: Any = obj
+        for operation in operations:
+            if not _tests_absence(result, operation):
+                result = jsonpatch.JsonPatch([operation]).apply(result)
+    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
+        raise rejected() from error
     if not isinstance(result, dict):
-        raise BadRequest("the patch does not leave an object")
+        raise rejected()
     return result
+
+
+def _no_patch(value: Any, wanted: str) -> BadRequest:
+    kinds = {dict: "object", list: "array", bool: "bool", int: "number", float: "number"}
+    kind = kinds.get(type(value), "string")
+    return BadRequest(f"error decoding patch: json: cannot unmarshal {kind} into Go value of type {wanted}")
+
+
+def _tests_absence(obj: Obj, operation: Obj) -> bool:
+    """Upstream lets a test for null pass where an object lacks the field."""
+    if operation.get("op") != "test" or operation.get("value", 0) is not None:
+        return False
+    parent, _, name = str(operation.get("path", "")).rpartition("/")
+    holder = jsonpointer.resolve_pointer(obj, parent, None)
+    return isinstance(holder, dict) and name.replace("~1", "/").replace("~0", "~") not in holder

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from api import meta
-from api.errors import BadRequest, Conflict
+from api.errors import BadRequest, Conflict, unexplained
 from api.meta import Obj
 from api.patch import fields, structured, typed
 from api.patch.fields import LEAF, Fields
@@ -355,9 +355,7 @@ def check(door: Door, config: Obj) -> None:
     found = [f"{path}: {why}" if path else why for path, why in typed.misfits(door.type_, config)]
     if found:
         text = found[0] if len(found) == 1 else "\n".join(["errors:", *(f"  {each}" for each in found)])
-        refused = BadRequest(f"failed to create typed patch object ({_about(door, config)}): {text}")
-        refused.reason = ""  # upstream gives none, and clients print it
-        raise refused
+        raise unexplained(f"failed to create typed patch object ({_about(door, config)}): {text}")
 
 
 def _applied(door: Door, live: Obj, config: Obj, managed: Managed, me: Identity, force: bool) -> Obj:

@@ -1,141 +1,232 @@
 """Strategic merge patch: a merge patch that knows which lists are maps or sets.
 
-Directives: `$patch: replace|delete|merge`, `$retainKeys`, `$setElementOrder/<list>`,
-`$deleteFromPrimitiveList/<list>`. Rules:
+Directives: `$patch: replace|delete`, `$retainKeys`, `$setElementOrder/<list>`, `$deleteFromPrimitiveList/<list>`.
+What there is nothing to merge with is taken without nulls and without what bears `$patch`; other directives in it are
+left for decoding to tell of, as upstream does. Rules and error texts: k8s.io/apimachinery/pkg/util/strategicpatch and
 https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-machinery/strategic-merge-patch.md
 """
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from api import schemas
-from api.errors import BadRequest
+from api.errors import BadRequest, rejected, unexplained
 from api.meta import Obj
+from api.patch import go
 from api.registry import Resource
 from api.schemas import Schema
 
 _PATCH = "$patch"
 _RETAIN = "$retainKeys"
-_ORDER = "$setElementOrder/"
-_DELETE = "$deleteFromPrimitiveList/"
+_ORDER, _DELETE = "$setElementOrder", "$deleteFromPrimitiveList"
 
 
 def apply(resource: Resource, obj: Obj, patch: Any) -> Obj:
-    """A new object. BadRequest when the patch is malformed."""
+    """A new object. BadRequest or Invalid when the patch is malformed."""
     if not isinstance(patch, dict):
-        raise BadRequest("error decoding patch: a strategic merge patch is an object")
-    return _merge_map(obj, patch, schemas.schema_of(resource) or {})
+        kind = "array" if isinstance(patch, list) else go.type_of(patch)
+        raise BadRequest(f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}")
+    return _merge_map(copy.deepcopy(obj), copy.deepcopy(patch), schemas.schema_of(resource) or {})
 
 
 def _merge_map(target: Obj, patch: Obj, schema: Schema) -> Obj:
-    match patch.get(_PATCH):
-        case None | "merge":
-            pass
-        case "replace":
-            return _plain(patch)
-        case "delete":
+    """Both may be changed, and be part of the result."""
+    if _PATCH in patch:
+        directive = patch[_PATCH]
+        if directive == "replace":
+            return {k: v for k, v in patch.items() if k != _PATCH}
+        if directive == "delete":
             return {}
-        case other:
-            raise BadRequest(f"unknown patch type found: {other}")
-    result = dict(target)
-    if _RETAIN in patch:
-        result = _retained(result, patch)
-    orders = {k.removeprefix(_ORDER): v for k, v in patch.items() if k.startswith(_ORDER)}
-    deletions = {k.removeprefix(_DELETE): v for k, v in patch.items() if k.startswith(_DELETE)}
-    for key, gone in deletions.items():
-        if isinstance(result.get(key), list):
-            result[key] = [v for v in result[key] if v not in gone]
+        raise _unknown_type(directive, patch)
+    _retain(target, patch)
+    for key in [k for k in patch if k.startswith(_ORDER)]:
+        _merge_ordered(target, patch, key, schema)
     for key, value in patch.items():
-        if key.startswith("$"):
-            continue
+        deletes = key.startswith(_DELETE)
+        name = _listed(key, _DELETE, "primitive list") if deletes else key
         if value is None:
-            result.pop(key, None)
-            continue
-        child = schemas.property_of(schema, key)
-        old = result.get(key)
-        if isinstance(value, dict):
-            merged = _merge_map(old if isinstance(old, dict) else {}, value, schemas.resolve(child))
-            if merged or value.get(_PATCH) != "delete":
-                result[key] = merged
-            else:
-                result.pop(key, None)
-        elif isinstance(value, list):
-            result[key] = _merge_list(old if isinstance(old, list) else [], value, child, orders.get(key))
+            target.pop(name, None)
+        elif name not in target or type(target[name]) is not type(value):
+            if not deletes:
+                target[name] = _taken(value)
+            if _directs(value):
+                target.pop(name, None)
         else:
-            result[key] = value
-    for key, order in orders.items():
-        if key not in patch and isinstance(result.get(key), list):
-            child = schemas.property_of(schema, key)
-            result[key] = _in_order(result[key], order, schemas.list_merge(child).key, result[key])
+            target[name] = _merge(target[name], value, schemas.property_of(schema, name), deletes)
+    return target
+
+
+def _taken(value: Any) -> Any:
+    """`value` where there is nothing to merge it with."""
+    if isinstance(value, dict):
+        return {k: _taken(v) for k, v in value.items() if v is not None and not _directs(v)}
+    if isinstance(value, list):
+        return [_taken(v) for v in value if not _directs(v)]
+    return value
+
+
+def _directs(value: Any) -> bool:
+    return isinstance(value, dict) and _PATCH in value
+
+
+def _merge(old: Any, new: Any, field: Schema | None, deletes: bool) -> Any:
+    """Two values of the same type."""
+    strategies = schemas.list_merge(field).strategies
+    if isinstance(new, dict) and "replace" not in strategies:
+        return _merge_map(old, new, schemas.resolve(field))
+    if isinstance(new, list) and "merge" in strategies:
+        return _merge_list(old, new, field or {}, deletes)
+    return new
+
+
+def _retain(target: Obj, patch: Obj) -> None:
+    if _RETAIN not in patch:
+        return
+    keep = patch.pop(_RETAIN)
+    strangers = [
+        k for k, v in patch.items()
+        if v is not None and not k.startswith((_DELETE, _ORDER)) and not (isinstance(keep, list) and k in keep)
+    ]  # fmt: skip
+    if strangers or not isinstance(keep, list):
+        raise BadRequest("invalid patch format of retainKeys")
+    for key in [k for k in target if k not in keep]:
+        del target[key]
+
+
+def _listed(key: str, prefix: str, what: str) -> str:
+    """The list that a directive such as `$setElementOrder/containers` is about."""
+    found, slash, name = key.partition("/")
+    if found != prefix or not slash:
+        raise BadRequest(f"invalid patch format of {what}")
+    return name
+
+
+def _merge_ordered(target: Obj, patch: Obj, key: str, schema: Schema) -> None:
+    """A list and the order that its elements are to have, taken out of `patch`."""
+    order = patch.pop(key)
+    if not isinstance(order, list):
+        raise _mistyped([], order)
+    name = _listed(key, _ORDER, "setElementOrder list")
+    for side in (target, patch):
+        if name in side and not isinstance(side[name], list):
+            raise _mistyped([], side[name])
+    field = schemas.property_of(schema, name)
+    by, before, new = schemas.list_merge(field).key, target.get(name), patch.pop(name, None)
+    _check_order(new or [], order, by)
+    if before is None and new is None:
+        return
+    merged: list[Any] = before or new if new is None or before is None else _merge(list(before), new, field, False)
+    if not before and not new:
+        raise unexplained("no elements in any of the given slices")
+    target[name] = _in_order(merged or [], order, before or [], by)
+
+
+def _check_order(patch: list[Any], order: list[Any], key: str | None) -> None:
+    """The elements of a patch must come in the order that it asks for."""
+    if not order or not patch:
+        return
+    left = [e for e in patch if not (isinstance(e, dict) and e.get(_PATCH) == "delete")]
+    at = 0
+    for wanted in order:
+        while at < len(left) and isinstance(left[at], dict) and _PATCH in left[at]:
+            at += 1
+        if at < len(left) and _identity(left[at], key) == _identity(wanted, key):
+            at += 1
+    if at < len(left):
+        raise unexplained(
+            f"The order in patch list:\n{go.plain(patch)}\n doesn't match {_ORDER} list:\n{go.plain(order)}\n\n"
+        )
+
+
+def _merge_list(old: list[Any], new: list[Any], field: Schema, deletes: bool) -> list[Any]:
+    if not old and not new:
+        return old
+    _check_elements(old, new)
+    key = schemas.list_merge(field).key
+    if not isinstance((old or new)[0], dict):
+        if deletes:
+            return [v for v in old if v not in new]
+        return _in_order(_unique(old + new), new, old, None)
+    if not key:
+        raise unexplained("cannot merge lists without merge key for type struct")
+    old, new = _specials(old, new, key)
+    merged, item = list(old), schemas.items_of(field)
+    for element in new:
+        wanted = _identity(element, key)
+        index = next((i for i, e in enumerate(merged) if key in e and e[key] == wanted), None)
+        if index is None:
+            merged.append(element)
+        else:
+            merged[index] = _merge_map(merged[index], element, item)
+    return _in_order(merged, new, old, key)
+
+
+def _check_elements(*lists: list[Any]) -> None:
+    elements = [e for each in lists for e in each]
+    if any(isinstance(e, list) for e in elements):
+        raise rejected()
+    if len({type(e) for e in elements}) > 1:
+        raise unexplained(f"list element types are not identical: {go.plain(list(lists))}")
+
+
+def _specials(old: list[Obj], new: list[Obj], key: str) -> tuple[list[Obj], list[Obj]]:
+    """Both lists after the elements that bear a directive have done their work."""
+    plain: list[Obj] = []
+    replaces = False
+    for element in new:
+        directive = element.get(_PATCH, plain)
+        if directive is plain:
+            plain.append(element)
+        elif directive == "delete":
+            gone = _identity(element, key)
+            old = [e for e in old if not (key in e and e[key] == gone)]
+        elif directive == "replace":
+            replaces = True
+        elif directive == "merge":
+            raise unexplained("merging lists cannot yet be specified in the patch")
+        else:
+            raise _unknown_type(directive, element)
+    return (plain, []) if replaces else (old, plain)
+
+
+def _unique(values: list[Any]) -> list[Any]:
+    result: list[Any] = []
+    for value in values:
+        if value not in result:
+            result.append(value)
     return result
 
 
-def _retained(result: Obj, patch: Obj) -> Obj:
-    keep = patch[_RETAIN]
-    strangers = [k for k in patch if not k.startswith("$") and k not in keep and patch[k] is not None]
-    if strangers:
-        raise BadRequest(f"{_RETAIN} list doesn't contain all the keys in the patch: {strangers}")
-    return {k: v for k, v in result.items() if k in keep}
+def _identity(element: Any, key: str | None) -> Any:
+    if not key:
+        return element
+    if not isinstance(element, dict):
+        raise _mistyped({}, element)
+    if key not in element:
+        raise unexplained(f"map: {go.plain(element)} does not contain declared merge key: {key}")
+    return element[key]
 
 
-def _merge_list(old: list[Any], new: list[Any], schema: Schema | None, order: list[Any] | None) -> list[Any]:
-    merge = schemas.list_merge(schema)
-    if "merge" not in merge.strategies:
-        return _plain_list(new)
-    if merge.key is None:
-        merged = old + [v for v in new if v not in old]
-        return _in_order(merged, order or new, None, old)
-    if any(not isinstance(item, dict) for item in new):
-        raise BadRequest(f"expected a list of objects with merge key {merge.key}")
-    return _merge_by_key(old, new, merge.key, schemas.items_of(schema or {}), order)
-
-
-def _merge_by_key(old: list[Any], new: list[Obj], key: str, item: Schema, order: list[Any] | None) -> list[Any]:
-    if any(e.get(_PATCH) == "replace" and len(e) == 1 for e in new):
-        return _plain_list([e for e in new if not (e.get(_PATCH) == "replace" and len(e) == 1)])
-    result = list(old)
-    for element in new:
-        if key not in element:
-            raise BadRequest(f"map: {element} does not contain declared merge key: {key}")
-        matching = [i for i, e in enumerate(result) if isinstance(e, dict) and e.get(key) == element[key]]
-        if element.get(_PATCH) == "delete":
-            result = [e for i, e in enumerate(result) if i not in matching]
-        elif matching:
-            result[matching[0]] = _merge_map(result[matching[0]], element, item)
-        else:
-            result.append(_merge_map({}, element, item))
-    return _in_order(result, order or new, key, old)
-
-
-def _in_order(merged: list[Any], order: list[Any], key: str | None, before: list[Any]) -> list[Any]:
-    """`merged` sorted as `order` asks, else as the patch lists it. What is not named there keeps its order, and
-    goes in before the first named element that followed it in `before`: a new element comes first."""
-
-    def identity(element: Any) -> Any:
-        return element.get(key) if key and isinstance(element, dict) else element
-
-    wanted, old = [identity(e) for e in order], [identity(e) for e in before]
-    named = sorted((e for e in merged if identity(e) in wanted), key=lambda e: wanted.index(identity(e)))
-    others = [e for e in merged if identity(e) not in wanted]
+def _in_order(merged: list[Any], order: list[Any], before: list[Any], key: str | None) -> list[Any]:
+    """`merged` sorted as `order` asks. What is not named there keeps the order of `before`, and goes in before the
+    first named element that followed it there: a new element comes first. Deletions come last."""
+    wanted, old = [_identity(e, key) for e in order], [_identity(e, key) for e in before]
+    named = sorted((e for e in merged if _identity(e, key) in wanted), key=lambda e: wanted.index(_identity(e, key)))
+    named.sort(key=lambda e: isinstance(e, dict) and e.get(_PATCH) == "delete")
+    others = [e for e in merged if _identity(e, key) not in wanted]
     result: list[Any] = []
     while named and others:
-        one, other = identity(named[0]), identity(others[0])
+        one, other = _identity(named[0], key), _identity(others[0], key)
         first = one in old and other in old and old.index(other) < old.index(one)
         result.append((others if first else named).pop(0))
     return result + named + others
 
 
-def _plain(patch: Obj) -> Obj:
-    """What a patch adds where there was nothing: itself, without directives and deletions."""
-    return {k: _plain_value(v) for k, v in patch.items() if not k.startswith("$") and v is not None}
+def _unknown_type(directive: Any, patch: Obj) -> BadRequest:
+    return unexplained(f"unknown patch type: {go.plain(directive)} in map: {go.plain(patch)}")
 
 
-def _plain_list(patch: list[Any]) -> list[Any]:
-    return [_plain_value(v) for v in patch if not (isinstance(v, dict) and v.get(_PATCH) == "delete")]
-
-
-def _plain_value(value: Any) -> Any:
-    if isinstance(value, dict):
-        return _plain(value)
-    return _plain_list(value) if isinstance(value, list) else value
+def _mistyped(expected: Any, actual: Any) -> BadRequest:
+    return unexplained(f"expected a {go.type_of(expected)}, but received a {go.type_of(actual)}")
