@@ -54,7 +54,7 @@ def agree(kubectl: Kubectl, words: tuple[str, ...]) -> dict[str, Any]:
         "poddisruptionbudget x --selector=app=web --min-available=50%",
         "poddisruptionbudget x --selector=app=web --max-unavailable=1",
         "priorityclass NAME --value=1000 --description=high --preemption-policy=Never",
-        "quota x --hard=cpu=1,memory=1G,pods=2 --scopes=BestEffort",
+        "quota x --hard=cpu=1,memory=1G,pods=2 --scopes=NotTerminating",
         "role x --verb=get,watch --resource=pods,pods/status --resource-name=a",
         "rolebinding x --clusterrole=edit --user=user1 --group=group1",
         "rolebinding x --role=r --serviceaccount=default:sa",
