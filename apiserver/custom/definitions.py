@@ -49,6 +49,8 @@ class Definitions:
 
     async def catch_up(self) -> None:
         """Serve what has been established by now. With etcd away, what was known goes on being served."""
+        if not self._store.ready:
+            return
         with contextlib.suppress(ServiceUnavailable, Timeout):
             page = await self._store.list(CUSTOM_RESOURCE_DEFINITIONS)
             self.follow(page.items)
@@ -76,8 +78,16 @@ class Definitions:
         self._conversions[name] = spec.get("conversion") or {}
         rows = rows_of(definition)
         serve = {v["name"] for v in spec["versions"] if v.get("served")} if established else set()
-        self._replace(name, [row for version, row in rows.items() if version in serve])
+        self._replace(name, [row for version, row in rows.items() if version in serve and not self._is_ours(row)])
         self._rows[name] = rows
+
+    def _is_ours(self, row: Resource) -> bool:
+        """No definition takes a built-in kind's place."""
+        there = (
+            self._registry.by_plural(row.group, row.version, row.plural),
+            self._registry.by_kind(row.group, row.version, row.kind),
+        )
+        return any(found is not None and found.custom is None for found in there)
 
     def _replace(self, name: str, served: list[Resource]) -> None:
         before = self._served.get(name, [])

@@ -8,21 +8,20 @@ a node's is its kubelet's. Certificates of pods and services are not checked, as
 from __future__ import annotations
 
 import ipaddress
-import random
 import re
 import ssl
 from functools import cache
 from urllib.parse import urlsplit
 
-from api import selectors
-from api.builtin import ENDPOINT_SLICES, PODS, SERVICES
-from api.errors import BadRequest, ServiceUnavailable
+from api.builtin import PODS
+from api.errors import BadRequest
 from api.registry import Resource
 from apiserver.context import Context
 from apiserver.kubelet import address_of
 from apiserver.request import Request
 from apiserver.response import Answer
 from apiserver.routes.table import Handlers
+from apiserver.services import endpoint_of
 from apiserver.streaming.proxy import slash_redirect
 
 Location = tuple[str, ssl.SSLContext | None]
@@ -68,26 +67,7 @@ async def _pod(context: Context, request: Request) -> Location:
 async def _service(context: Context, request: Request) -> Location:
     asked, namespace = request.info.name, request.info.namespace
     scheme, name, port = split_name("service", asked)
-    service = (await context.store.get(SERVICES, namespace, name)).obj()
-    if port.isdigit():
-        names = [p.get("name") or "" for p in service["spec"].get("ports") or [] if p["port"] == int(port)]
-        if not names:
-            raise ServiceUnavailable(f'no service port {port} found for service "{name}"')
-        port = names[0]
-    ours = selectors.from_match_labels({"kubernetes.io/service-name": name})
-    slices = [item.obj() for item in (await context.store.list(ENDPOINT_SLICES, namespace, labels=ours)).items]
-    found = [
-        (address, p["port"])
-        for each in slices
-        for p in each.get("ports") or []
-        if (p.get("name") or "") == port
-        for endpoint in each.get("endpoints") or []
-        if (endpoint.get("conditions") or {}).get("ready") is not False
-        for address in endpoint["addresses"][:1]
-    ]
-    if not found:
-        raise ServiceUnavailable(f'no endpoints available for service "{asked}"')
-    address, number = random.choice(found)
+    address, number = await endpoint_of(context.store, namespace, name, port, asked=asked)
     return _url(scheme, address, str(number)), _unchecked()
 
 
