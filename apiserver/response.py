@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from api.errors import ApiError, TooManyRequests
+from api.errors import ApiError
 from api.meta import Obj
 from apiserver import encoding
 from apiserver.request import Receive, Request, Send
@@ -178,8 +178,8 @@ def json_reply(obj: Obj, status: int = 200, headers: Sequence[Header] = ()) -> R
 
 def error_reply(error: ApiError) -> Reply:
     headers: list[Header] = []
-    if isinstance(error, TooManyRequests) or "retryAfterSeconds" in error.details:
-        headers.append((b"retry-after", b"%d" % error.details.get("retryAfterSeconds", 1)))
+    if error.details.get("retryAfterSeconds"):  # without it clients ask their user instead of trying again
+        headers.append((b"retry-after", b"%d" % error.details["retryAfterSeconds"]))
     if error.code == 401:
         headers.append((b"www-authenticate", b'Basic realm="kubernetes-master"'))
     return json_reply(error.status(), error.code, headers)

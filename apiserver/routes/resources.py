@@ -43,6 +43,8 @@ _VERBS: Handlers = {
 _SUBRESOURCES: dict[str, Handlers] = {
     "status": status.HANDLERS,
     "approval": status.HANDLERS,
+    "ephemeralcontainers": status.HANDLERS,
+    "resize": status.HANDLERS,
     "scale": scale.HANDLERS,
     "binding": binding.HANDLERS,
     "eviction": eviction.HANDLERS,
