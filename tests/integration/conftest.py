@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import kubernetes
 import pytest
 
 from client.http import ApiClient
-from tests.harness.apiserver import ApiServer
+from tests.harness.apiserver import ROOT, ApiServer
 from tests.harness.etcd import EtcdServer
 from tests.harness.pki import Pki
-from tests.harness.process import Process
+from tests.harness.process import Process, free_port
 from tests.harness.raw import Raw
 from tests.harness.upstream import Kubectl
+
+Start = Callable[..., Process]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -105,3 +109,33 @@ def namespace(request: pytest.FixtureRequest, core: kubernetes.client.CoreV1Api)
 def kubectl(apiserver: ApiServer, admin_kubeconfig: Path, namespace: str) -> Kubectl:
     """The upstream kubectl, as administrator, in the test's namespace."""
     return Kubectl(admin_kubeconfig, namespace)
+
+
+@pytest.fixture
+def start_controller(apiserver: ApiServer, namespace: str) -> Iterator[Start]:
+    """Starts a controller with the given flags. (After the namespace: that fixture makes the account itself.)"""
+    kubeconfig = apiserver.kubeconfig(apiserver.identity("system:kube-controller-manager"), "controller")
+    started: list[Process] = []
+
+    def start(*flags: str) -> Process:
+        port = free_port()
+
+        def ready() -> bool:
+            connection = HTTPConnection("127.0.0.1", port, timeout=2)
+            try:
+                connection.request("GET", "/readyz")
+                return connection.getresponse().status == 200
+            except OSError:
+                return False
+            finally:
+                connection.close()
+
+        argv = [sys.executable, "-m", "controller", "--kubeconfig", str(kubeconfig), "--healthz-port", str(port)]
+        process = Process("controller", [*argv, *flags], apiserver.directory / "controller.log", ready=ready, cwd=ROOT)
+        started.append(process)
+        process.start()
+        return process
+
+    yield start
+    for process in started:
+        process.stop()

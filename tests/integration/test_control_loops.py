@@ -7,9 +7,7 @@ end are gone.
 from __future__ import annotations
 
 import asyncio
-import http.client
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,43 +18,10 @@ from api.builtin import ENDPOINT_SLICES, LEASES, NODES, PODS, REPLICA_SETS
 from api.errors import ApiError, NotFound
 from api.meta import Obj
 from client.http import ApiClient
-from tests.harness.apiserver import ROOT, ApiServer
 from tests.harness.eventually import eventually
-from tests.harness.process import Process, free_port
 from tests.harness.upstream import Kubectl, Result
 from tests.integration import manifests
-
-Start = Callable[..., Process]
-
-
-@pytest.fixture
-def start_controller(apiserver: ApiServer, namespace: str) -> Iterator[Start]:
-    """Starts a controller with the given flags. (After the namespace: that fixture makes the account itself.)"""
-    kubeconfig = apiserver.kubeconfig(apiserver.identity("system:kube-controller-manager"), "controller")
-    started: list[Process] = []
-
-    def start(*flags: str) -> Process:
-        port = free_port()
-
-        def ready() -> bool:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-            try:
-                connection.request("GET", "/readyz")
-                return connection.getresponse().status == 200
-            except OSError:
-                return False
-            finally:
-                connection.close()
-
-        argv = [sys.executable, "-m", "controller", "--kubeconfig", str(kubeconfig), "--healthz-port", str(port)]
-        process = Process("controller", [*argv, *flags], apiserver.directory / "controller.log", ready=ready, cwd=ROOT)
-        started.append(process)
-        process.start()
-        return process
-
-    yield start
-    for process in started:
-        process.stop()
+from tests.integration.conftest import Start
 
 
 class Kubelets:
