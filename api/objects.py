@@ -69,7 +69,7 @@ def decode(
     """The object a client meant, and the warnings it should hear.
 
     Nulls and unknown fields are dropped. BadRequest when a field has the wrong type, or, under Strict, when a
-    field is unknown or was given `twice`.
+    field is unknown or was given `twice` (in strict decoding's words).
     """
     # A custom kind may want a null; its own default hook drops the others.
     obj = drop_nulls(obj) if resource.custom is None else copy_of_custom(obj)
@@ -87,7 +87,7 @@ def decode(
         raise _undecodable(resource, findings.mistyped[0])
     if not isinstance(metadata, dict):
         raise _undecodable(resource, "json: cannot unmarshal metadata into Go value of type v1.ObjectMeta")
-    texts = [f'duplicate field "{path}"' for path in twice]
+    texts = [*twice]
     texts += [f'unknown field "{schemas.dotted(path)}"' for path in sorted(findings.unknown, key=str)]
     if texts and field_validation == STRICT:
         raise BadRequest(

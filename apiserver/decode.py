@@ -25,7 +25,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _YamlLoader(_Loader):  # type: ignore[misc]  # the C loader, where libyaml is there, has no types
-    """YAML as JSON sees it: timestamps stay text, and a key given twice is told of."""
+    """YAML as JSON sees it: timestamps stay text."""
 
 
 _YamlLoader.yaml_implicit_resolvers = {
@@ -48,6 +48,7 @@ def _yaml(body: bytes) -> Any:
         raise BadRequest(f"error decoding body: {error}") from error
 
 
+_YAML = ("application/yaml", "application/apply-patch+yaml")
 _VALIDATIONS = (objects.STRICT, objects.WARN, objects.IGNORE)
 _FORMATS: dict[str, Callable[[bytes], Any]] = {
     "application/json": _json,
@@ -80,8 +81,7 @@ async def read_object(request: Request, res: Resource) -> Obj:
     data = raw(body, request.header(b"content-type"))
     if not isinstance(data, dict):
         raise BadRequest(f"couldn't get version/kind; json parse error: the body is not an object of kind {res.kind}")
-    twice = _given_twice(body, data) if request.query("fieldValidation") != objects.IGNORE else []
-    return shaped(request, res, data, twice)
+    return shaped(request, res, data, given_twice(request, body, data))
 
 
 class _Pairs(dict[str, Any]):
@@ -98,15 +98,19 @@ def _pairs(pairs: list[tuple[str, Any]]) -> _Pairs:
     return found
 
 
-def _given_twice(body: bytes, data: Any) -> list[str]:
-    """The paths of fields that a JSON text gives more than once; what it was parsed to has the last of them."""
-    if not body.lstrip().startswith(b"{") or len(orjson.dumps(data)) >= len(body.strip()):
-        return []  # another format, or nothing can be missing
+def given_twice(request: Request, body: bytes, data: Any) -> list[str]:
+    """What strict decoding says of fields that a text gives more than once; `data` has the last of them."""
+    if request.query("fieldValidation") == objects.IGNORE:
+        return []
+    if not body.lstrip().startswith(b"{"):
+        return [] if media_type(request.header(b"content-type")) not in _YAML else _lines_given_twice(body)
+    if len(orjson.dumps(data)) >= len(body.strip()):
+        return []  # nothing can be missing
     found: list[str] = []
 
     def look(value: Any, at: str) -> None:
         if isinstance(value, _Pairs):
-            found.extend(f"{at}.{name}" if at else name for name in value.twice)
+            found.extend(f'duplicate field "{f"{at}.{name}" if at else name}"' for name in value.twice)
             for name, item in value.items():
                 look(item, f"{at}.{name}" if at else name)
         elif isinstance(value, list):
@@ -117,9 +121,29 @@ def _given_twice(body: bytes, data: Any) -> list[str]:
     return found
 
 
+def _lines_given_twice(body: bytes) -> list[str]:
+    """The same of YAML, which upstream's decoder tells by lines."""
+    lines: list[str] = []
+
+    def look(node: Any) -> None:
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
+                if key.value in seen:
+                    lines.append(f'  line {key.start_mark.line + 1}: key "{key.value}" already set in map')
+                seen.add(key.value if isinstance(key.value, str) else "")
+                look(value)
+        elif isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                look(item)
+
+    look(yaml.compose(body, _YamlLoader))
+    return ["yaml: unmarshal errors:\n" + "\n".join(lines)] if lines else []
+
+
 def shaped(request: Request, res: Resource, data: Obj, twice: Sequence[str] = ()) -> Obj:
     """`data` as an object of `res`: its kind and shape checked; unknown fields, and those given `twice`, refused or
-    warned of as asked.
+    warned of as asked (`twice` as strict decoding words it).
 
     What is missing is left to validation, which knows defaults.
     """

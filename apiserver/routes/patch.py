@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from api import errors
+from api import errors, objects
 from api.errors import AlreadyExists, BadRequest, Conflict, EntityTooLarge, NotFound, UnsupportedMedia, invalid
 from api.meta import Obj
 from api.patch import go, json_patch, managers, merge, strategic
@@ -117,6 +117,9 @@ async def read_config(request: Request) -> Obj:
             "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal "
             f"{'array' if isinstance(config, list) else kind} into Go value of type map[string]interface {{}}"
         )
+    twice = decode.given_twice(request, body, config)
+    if twice and request.query("fieldValidation") == objects.STRICT:
+        raise BadRequest(f"error strict decoding YAML: error converting YAML to JSON: {twice[0]}")
     return config
 
 

@@ -71,6 +71,9 @@ def test_pruning_and_field_validation(http: Raw, group: str, path: str) -> None:
     assert strict.json()["message"].endswith(
         'strict decoding error: duplicate field "spec.image", unknown field "metadata.nope"'
     )
+    lines = f"apiVersion: {group}/v1\nkind: CronTab\nmetadata: {{name: x}}\nspec:\n  image: a\n  image: b\n".encode()
+    strict = http.send("POST", f"{path}?fieldValidation=Strict", lines, content_type="application/yaml")
+    assert 'yaml: unmarshal errors:\n  line 6: key "image" already set in map' in strict.json()["message"]
     warned = http.send("POST", path, body)
     assert warned.headers["warning"] == '299 - "unknown field \\"spec.extra\\""'
     assert warned.json()["spec"] == {"image": "i", "cronSpec": "5 0 * * *", "replicas": 1}
@@ -189,6 +192,30 @@ def test_a_stricter_schema_does_not_hold_objects_hostage(
     assert http.send("PUT", f"{path}/my-cron", found).status_code == 200
     refused = http.send("POST", path, crontab(group, "second", text="much too long"))
     assert "spec.text: Too long: may not be more than 3 bytes" in refused.json()["message"]
+
+
+def test_upstream_kubectl_changes_objects(kubectl: Kubectl, group: str, path: str) -> None:
+    """apply (three-way merge without a strategic patch), label, annotate, replace, server-side apply with a conflict."""
+    kind = f"crontabs.{group}/my-cron"
+
+    def spec() -> Any:
+        return kubectl.run("get", kind, "-o", "json").ok().json["spec"]
+
+    assert "created" in kubectl.run("apply", "-f", "-", stdin=crontab(group, image="a", replicas=2)).ok().stdout
+    assert "unchanged" in kubectl.run("apply", "-f", "-", stdin=crontab(group, image="a", replicas=2)).ok().stdout
+    assert "configured" in kubectl.run("apply", "-f", "-", stdin=crontab(group, image="b")).ok().stdout
+    assert spec() == {"image": "b", "replicas": 1, "cronSpec": "5 0 * * *"}
+    kubectl.run("label", kind, "a=b").ok()
+    kubectl.run("annotate", kind, "c=d").ok()
+    assert kubectl.run("get", f"crontabs.{group}", "-l", "a=b", "-o", "name").ok().lines == [f"crontab.{group}/my-cron"]
+    kubectl.run("replace", "-f", "-", stdin=crontab(group, image="c")).ok()
+    applied = ("apply", "--server-side", "-f", "-", "--field-manager=other")
+    conflict = kubectl.run(*applied, stdin=crontab(group, image="d")).failed().stderr
+    assert "Apply failed with 1 conflict" in conflict and ".spec.image" in conflict
+    kubectl.run(*applied, "--force-conflicts", stdin=crontab(group, image="d")).ok()
+    assert spec()["image"] == "d"
+    unknown = kubectl.run("apply", "-f", "-", stdin=crontab(group, image="d", unknown=1)).failed().stderr
+    assert 'unknown field "spec.unknown"' in unknown
 
 
 def test_selectable_fields(kubectl: Kubectl, http: Raw, namespace: str, group: str, define: Define) -> None:
