@@ -18,7 +18,7 @@ import termios
 import threading
 import tty
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -46,8 +46,18 @@ def exit_code(status: Obj) -> int:
     raise CliError(str(status.get("message") or "the remote command failed"))
 
 
-async def remote(session: Session, path: str, params: dict[str, Any], *, stdin: bool, tty: bool) -> int:
-    """Connect, relay until the command ends, and return its exit code."""
+async def remote(
+    session: Session,
+    path: str,
+    params: dict[str, Any],
+    *,
+    stdin: bool,
+    tty: bool,
+    source: BinaryIO | None = None,
+    sink: BinaryIO | None = None,
+) -> int:
+    """Connect, relay until the command ends, and return its exit code. `source` and `sink` stand in for stdin and
+    stdout."""
     query = urlencode(params, doseq=True)
     url = f"{session.config.server.replace('http', 'ws', 1)}{path}?{query}"
     headers = {"Authorization": f"Bearer {session.config.token}"} if session.config.token else {}
@@ -63,7 +73,7 @@ async def remote(session: Session, path: str, params: dict[str, Any], *, stdin: 
             proxy=None,
         ) as socket:
             with raw_terminal(tty and stdin):
-                return await _relay(socket, stdin=stdin, tty=tty)
+                return await _relay(socket, source or (sys.stdin.buffer if stdin else None), sink, tty=tty)
     except InvalidStatus as error:
         raise _refused(error) from error
     except (OSError, WebSocketException) as error:
@@ -79,27 +89,27 @@ def _refused(error: InvalidStatus) -> ApiError:
     return from_status(status if isinstance(status, dict) else {}, error.response.status_code)
 
 
-async def _relay(socket: ClientConnection, *, stdin: bool, tty: bool) -> int:
+async def _relay(socket: ClientConnection, source: BinaryIO | None, sink: BinaryIO | None, *, tty: bool) -> int:
     tasks = []
-    if stdin:
-        tasks.append(asyncio.create_task(_send_stdin(socket)))
+    if source is not None:
+        tasks.append(asyncio.create_task(_send_stdin(socket, source)))
     if tty and sys.stdout.isatty():
         tasks.append(asyncio.create_task(_send_sizes(socket)))
     try:
-        return await _receive(socket)
+        return await _receive(socket, sink or sys.stdout.buffer)
     finally:
         for task in tasks:
             task.cancel()
 
 
-async def _receive(socket: ClientConnection) -> int:
+async def _receive(socket: ClientConnection, sink: BinaryIO) -> int:
     try:
         async for message in socket:
             if not isinstance(message, bytes) or not message:
                 continue
             channel, data = message[0], message[1:]
             if channel in (STDOUT, STDERR):
-                out = sys.stdout.buffer if channel == STDOUT else sys.stderr.buffer
+                out = sink if channel == STDOUT else sys.stderr.buffer
                 out.write(data)
                 out.flush()
             elif channel == ERROR and data:
@@ -109,23 +119,23 @@ async def _receive(socket: ClientConnection) -> int:
     return 0
 
 
-async def _send_stdin(socket: ClientConnection) -> None:
+async def _send_stdin(socket: ClientConnection, source: BinaryIO) -> None:
     """Until its end, which v5 can tell the other side."""
-    chunks = _read_stdin(asyncio.get_running_loop())
+    chunks = _read_stdin(asyncio.get_running_loop(), source)
     while data := await chunks.get():
         await socket.send(bytes([STDIN]) + data)
     if socket.subprotocol == _V5:
         await socket.send(bytes([CLOSE, STDIN]))
 
 
-def _read_stdin(loop: asyncio.AbstractEventLoop) -> asyncio.Queue[bytes]:
+def _read_stdin(loop: asyncio.AbstractEventLoop, source: BinaryIO) -> asyncio.Queue[bytes]:
     """A thread reads, since a file or /dev/null cannot be waited for; it dies with the process. b"" is the end."""
     chunks: asyncio.Queue[bytes] = asyncio.Queue(4)
 
     def read() -> None:
         data = b"-"
         while data:
-            data = os.read(0, _CHUNK)
+            data = os.read(source.fileno(), _CHUNK)
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for it any more
                 asyncio.run_coroutine_threadsafe(_put(chunks, data), loop).result()
 

@@ -19,7 +19,7 @@ DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 async def pod_of(session: Session, arguments: list[str], *, announce: bool = True, for_logs: bool = False) -> Obj:
     """The one pod that `POD` or `TYPE/NAME` stands for; of a workload, its most useful one."""
-    resource, name = await _named(session, arguments)
+    resource, name = await named(session, arguments)
     try:
         obj = await session.get(resource, name, session.namespace)
     except NotFound as error:
@@ -34,7 +34,7 @@ async def pod_of(session: Session, arguments: list[str], *, announce: bool = Tru
     return pods[0]
 
 
-async def _named(session: Session, arguments: list[str]) -> tuple[Resource, str]:
+async def named(session: Session, arguments: list[str]) -> tuple[Resource, str]:
     if len(arguments) == 1 and "/" not in arguments[0]:
         return PODS, arguments[0]
     targets = await find_targets(session, arguments, need_name=True)
