@@ -140,7 +140,7 @@ _DATE_PARTS: dict[str, Callable[[datetime], int]] = {
     "getSeconds": lambda t: t.second,
     "getMilliseconds": lambda t: t.microsecond // 1000,
 }
-_SPAN_PARTS = {"getHours": 3600 * 10**9, "getMinutes": 60 * 10**9, "getSeconds": 10**9}
+_SPAN_PARTS = {"getHours": 3600 * 10**9, "getMinutes": 60 * 10**9, "getSeconds": 10**9, "getMilliseconds": 10**6}
 
 
 def _date_rows() -> Iterable[tuple[Any, ...]]:
@@ -149,7 +149,6 @@ def _date_rows() -> Iterable[tuple[Any, ...]]:
         yield f".{name}", "timestamp, string", "int", lambda t, zone, part=part: part(_local(t, zone))
     for name, unit in _SPAN_PARTS.items():
         yield f".{name}", "duration", "int", lambda d, unit=unit: _divide(d.nanos, unit)
-    yield ".getMilliseconds", "duration", "int", lambda d: _modulo(_divide(d.nanos, 10**6), 1000)
 
 
 def _order_rows() -> Iterable[tuple[Any, ...]]:

@@ -83,6 +83,7 @@ def value(expression: str):
         ("timestamp('2020-03-01T00:00:00Z').getDayOfYear()", 60),
         ("timestamp('2020-03-01T00:00:00Z').getDayOfWeek()", 0),
         ("duration('90m').getHours()", 1),
+        ("duration('1.5s').getMilliseconds()", 1500),
         ("'tacocat'.charAt(3)", "o"),
         ("'hello mellow'.indexOf('ello', 2)", 7),
         ("'hello mellow'.lastIndexOf('ello')", 7),
