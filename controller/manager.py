@@ -17,6 +17,7 @@ from client.http import ApiClient
 from client.informer import Informers
 from controller.context import Context, Loop, Options
 from controller.deployment import DeploymentLoop
+from controller.disruption import DisruptionLoop
 from controller.endpoints import EndpointsLoop
 from controller.endpointslice import EndpointSliceLoop
 from controller.endpointslice_mirror import EndpointSliceMirrorLoop
@@ -42,6 +43,7 @@ LOOPS = (
     Row("node-ipam", NodeIpamLoop),
     Row("deployment", DeploymentLoop),
     Row("replicaset", ReplicaSetLoop),
+    Row("disruption", DisruptionLoop),
     Row("endpoints", EndpointsLoop),
     Row("endpointslice", EndpointSliceLoop),
     Row("endpointslice-mirroring", EndpointSliceMirrorLoop),

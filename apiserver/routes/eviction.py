@@ -110,9 +110,8 @@ async def _is_granted(context: Context, pod: Obj, dry_run: bool) -> bool:
 
 
 def _covers(budget: Obj, pod: Obj) -> bool:
-    """An empty selector covers nothing here, which is the safe reading."""
-    selector = selectors.from_label_selector((budget.get("spec") or {}).get("selector"))
-    return not selector.is_everything and selector.matches(meta.labels(pod))
+    """No selector covers nothing, an empty one everything."""
+    return selectors.from_label_selector((budget.get("spec") or {}).get("selector")).matches(meta.labels(pod))
 
 
 def _spares_unhealthy(budget: Obj) -> bool:

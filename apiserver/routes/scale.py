@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from api import errors, meta, selectors
+from api.builtin import REPLICATION_CONTROLLERS
 from api.custom import paths
 from api.errors import InternalError, Invalid
 from api.meta import Obj
@@ -45,8 +46,9 @@ def scale_of(res: Resource, obj: Obj) -> Obj:
     status: Obj = {"replicas": paths.get(obj, where["statusReplicasPath"]) or 0}
     selector = paths.get(obj, where.get("labelSelectorPath", ""))
     if selector and where.get("labelSelectorPath"):
-        # A custom kind has it as text.
-        status["selector"] = selector if isinstance(selector, str) else str(selectors.from_label_selector(selector))
+        # A custom kind has it as text, a ReplicationController as plain labels.
+        parse = selectors.from_match_labels if res is REPLICATION_CONTROLLERS else selectors.from_label_selector
+        status["selector"] = selector if isinstance(selector, str) else str(parse(selector))
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
