@@ -1,37 +1,27 @@
 """etcd over gRPC: the only module that speaks to it (its messages come from etcd_messages.py).
 
-Natively asynchronous, on grpc.aio. Every unary call has a deadline; every failure is one of ServiceUnavailable
+Natively asynchronous. Every unary call has a deadline; every failure is one of ServiceUnavailable
 (etcd is away; a write may have happened), Timeout, EntityTooLarge, Compacted, FutureRevision. Of several endpoints
 one is used until it fails, then the next.
 """
 
 from __future__ import annotations
 
-import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import grpc  # type: ignore[import-untyped]  # ships no types
-import grpc.aio  # type: ignore[import-untyped]
 
 from api.errors import ApiError, EntityTooLarge, ServiceUnavailable, Timeout
 from apiserver.storage import etcd_messages as pb
+from apiserver.storage.http2 import CANCELLED, DEADLINE_EXCEEDED, NOT_FOUND, OUT_OF_RANGE, RpcError
+from apiserver.storage.rpc import Channel, NotConnected
 
-_OPTIONS = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    # A restarted etcd is found again within a second, a silent one within fifteen.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 500),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.enable_retries", 0),
-]
 # A member cut off from its leader refuses instead of serving a watch that never moves.
-_METADATA = (("hasleader", "true"),)
+_METADATA = {"hasleader": "true"}
+_RANGE, _TXN, _COMPACT = "etcdserverpb.KV/Range", "etcdserverpb.KV/Txn", "etcdserverpb.KV/Compact"
+_GRANT, _WATCH = "etcdserverpb.Lease/LeaseGrant", "etcdserverpb.Watch/Watch"
 
 
 class Compacted(Exception):
@@ -119,70 +109,49 @@ class Etcd:
         self._files = (ca_file, cert_file, key_file)
         self._deadline = deadline
         self._current = 0
-        self._leaving: set[asyncio.Task[None]] = set()
-        self._channel: Any = None
-        self._range: Any = None
-        self._txn: Any = None
-        self._compact: Any = None
-        self._grant: Any = None
-        self._watch: Any = None
+        self._channel: Channel | None = None
 
-    def _connect(self) -> None:
-        if self._channel is not None:
-            return
-        address, secure = self._targets[self._current]
-        if secure:
-            self._channel = grpc.aio.secure_channel(address, self._credentials(), options=_OPTIONS)
-        else:
-            self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
-        self._range = self._unary("KV/Range", pb.RangeRequest, pb.RangeResponse)
-        self._txn = self._unary("KV/Txn", pb.TxnRequest, pb.TxnResponse)
-        self._compact = self._unary("KV/Compact", pb.CompactionRequest, pb.CompactionResponse)
-        self._grant = self._unary("Lease/LeaseGrant", pb.LeaseGrantRequest, pb.LeaseGrantResponse)
-        self._watch = self._channel.stream_stream(
-            "/etcdserverpb.Watch/Watch", pb.WatchRequest.SerializeToString, pb.WatchResponse.FromString
-        )
+    def _connected(self) -> Channel:
+        if self._channel is None:
+            address, secure = self._targets[self._current]
+            self._channel = Channel(address, self._tls() if secure else None, _METADATA)
+        return self._channel
 
-    def _unary(self, method: str, request: Any, response: Any) -> Any:
-        return self._channel.unary_unary(f"/etcdserverpb.{method}", request.SerializeToString, response.FromString)
-
-    def _credentials(self) -> Any:
-        ca, cert, key = (Path(f).read_bytes() if f else None for f in self._files)
-        return grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=cert)
+    def _tls(self) -> ssl.SSLContext:
+        ca, cert, key = self._files
+        context = ssl.create_default_context(cafile=ca or None)
+        context.set_alpn_protocols(["h2"])
+        if cert:
+            context.load_cert_chain(cert, key or None)
+        return context
 
     async def close(self) -> None:
         channel, self._channel = self._channel, None
         if channel is not None:
-            await channel.close()
-        for leaving in self._leaving:
-            leaving.cancel()
+            channel.close()
 
-    def _failover(self, channel: Any) -> None:
+    def _failover(self, channel: Channel) -> None:
         """Leave an endpoint that failed, when there is another and nobody left it before us. Calls under way get
         some time to finish."""
         if len(self._targets) > 1 and channel is self._channel:
             self._current = (self._current + 1) % len(self._targets)
             self._channel = None
-            leaving = asyncio.create_task(channel.close(self._deadline))
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
+            channel.retire(self._deadline)
 
-    async def _call(self, method: Callable[[], Any], request: Any, *, deadline: float = 0) -> Any:
+    async def _call(self, method: str, request: Any, answer: Any, *, deadline: float = 0) -> Any:
+        message = request.SerializeToString()
         for _ in self._targets[1:]:
             try:
-                return await self._attempt(method, request, deadline)
+                return answer.FromString(await self._attempt(method, message, deadline))
             except _NotConnected:
                 continue
-        return await self._attempt(method, request, deadline)
+        return answer.FromString(await self._attempt(method, message, deadline))
 
-    async def _attempt(self, method: Callable[[], Any], request: Any, deadline: float) -> Any:
-        self._connect()
-        channel = self._channel
+    async def _attempt(self, method: str, message: bytes, deadline: float) -> bytes:
+        channel = self._connected()
         try:
-            return await method()(request, timeout=deadline or self._deadline, metadata=_METADATA)
-        except (grpc.aio.UsageError, asyncio.CancelledError) as error:
-            raise _unless_ours(error) from error
-        except grpc.RpcError as error:
+            return await channel.unary(method, message, deadline or self._deadline)
+        except RpcError as error:
             translated = _translate(error)
             if isinstance(translated, ServiceUnavailable | Timeout):
                 self._failover(channel)
@@ -190,18 +159,18 @@ class Etcd:
 
     async def revision(self) -> int:
         """The store's revision now, agreed with the quorum."""
-        answer = await self._call(lambda: self._range, pb.RangeRequest(key=b"\0", count_only=True))
+        answer = await self._call(_RANGE, pb.RangeRequest(key=b"\0", count_only=True), pb.RangeResponse)
         return int(answer.header.revision)
 
     async def get(self, key: str) -> tuple[KeyValue | None, int]:
         """(the key now or None, the store's revision), agreed with the quorum."""
-        answer = await self._call(lambda: self._range, pb.RangeRequest(key=key.encode()))
+        answer = await self._call(_RANGE, pb.RangeRequest(key=key.encode()), pb.RangeResponse)
         return (_key_value(answer.kvs[0]) if answer.kvs else None), int(answer.header.revision)
 
     async def range(self, start: str, end: str, *, revision: int = 0, limit: int = 0) -> Range:
         """Keys in [start, end), ascending, as they are now or were at `revision`. Compacted; FutureRevision."""
         request = pb.RangeRequest(key=start.encode(), range_end=end.encode(), revision=revision, limit=limit)
-        answer = await self._call(lambda: self._range, request, deadline=max(30.0, self._deadline))
+        answer = await self._call(_RANGE, request, pb.RangeResponse, deadline=max(30.0, self._deadline))
         return Range(
             [_key_value(kv) for kv in answer.kvs], int(answer.header.revision), int(answer.count), bool(answer.more)
         )
@@ -218,7 +187,7 @@ class Etcd:
         for key in txn.remove:
             delete = pb.DeleteRangeRequest(key=key.encode())
             request.success.append(pb.RequestOp(request_delete_range=delete))
-        answer = await self._call(lambda: self._txn, request)
+        answer = await self._call(_TXN, request, pb.TxnResponse)
         revision = int(answer.header.revision)
         if answer.succeeded:
             return Outcome(True, revision, {})
@@ -230,12 +199,12 @@ class Etcd:
 
     async def grant(self, ttl: int) -> int:
         """A lease that ends after `ttl` seconds. Never renewed."""
-        answer = await self._call(lambda: self._grant, pb.LeaseGrantRequest(TTL=ttl))
+        answer = await self._call(_GRANT, pb.LeaseGrantRequest(TTL=ttl), pb.LeaseGrantResponse)
         return int(answer.ID)
 
     async def compact(self, revision: int) -> None:
         """Forget history before `revision`. Compacted when somebody already did."""
-        await self._call(lambda: self._compact, pb.CompactionRequest(revision=revision))
+        await self._call(_COMPACT, pb.CompactionRequest(revision=revision), pb.CompactionResponse)
 
     async def oldest_revision(self, prefix: str) -> int:
         """The oldest revision that is not compacted; to be asked only when something is."""
@@ -257,40 +226,25 @@ class Etcd:
         `opened` is awaited once with the store's revision when etcd has accepted the watch. Never ends by itself:
         raises Compacted when `start` is gone, ServiceUnavailable when the stream breaks.
         """
-        self._connect()
-        channel = self._channel
-        call = self._watch(metadata=_METADATA)
+        channel = self._connected()
         create = pb.WatchCreateRequest(key=prefix.encode(), range_end=prefix_end(prefix).encode(), start_revision=start)
+        request = pb.WatchRequest(create_request=create).SerializeToString()
         try:
-            await call.write(pb.WatchRequest(create_request=create))
-            while True:
-                answer = await call.read()
-                if answer is grpc.aio.EOF:
-                    raise ServiceUnavailable("etcd ended the watch")
-                if answer.canceled:
-                    if answer.compact_revision:
-                        raise Compacted(int(answer.compact_revision))
-                    raise ServiceUnavailable(f"etcd canceled the watch: {answer.cancel_reason}")
-                if answer.created:
-                    await opened(int(answer.header.revision))
-                if answer.events:
-                    yield [_key_event(e) for e in answer.events]
-        except (grpc.aio.UsageError, asyncio.CancelledError) as error:
-            raise _unless_ours(error) from error
-        except grpc.RpcError as error:
+            async with aclosing(channel.stream(_WATCH, request)) as answers:
+                async for message in answers:
+                    answer = pb.WatchResponse.FromString(message)
+                    if answer.canceled:
+                        if answer.compact_revision:
+                            raise Compacted(int(answer.compact_revision))
+                        raise ServiceUnavailable(f"etcd canceled the watch: {answer.cancel_reason}")
+                    if answer.created:
+                        await opened(int(answer.header.revision))
+                    if answer.events:
+                        yield [_key_event(e) for e in answer.events]
+            raise ServiceUnavailable("etcd ended the watch")
+        except RpcError as error:
             self._failover(channel)
             raise _translate(error) from error
-        finally:
-            call.cancel()
-
-
-def _unless_ours(error: BaseException) -> BaseException:
-    """A channel that is closed under a call, by failover or close(), cancels the call. That is no reason for the
-    task to end, unlike a cancellation of its own."""
-    task = asyncio.current_task()
-    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-        return error
-    return ServiceUnavailable("etcd is not available: the connection was closed", {"retryAfterSeconds": 1})
 
 
 def _target(endpoint: str) -> tuple[str, bool]:
@@ -315,18 +269,17 @@ def _key_event(event: Any) -> KeyEvent:
     return KeyEvent(kv.key.decode(), None if event.type == pb.Event.DELETE else kv.value, kv.mod_revision)
 
 
-def _translate(error: Any) -> ApiError | Compacted | FutureRevision | LeaseEnded:
-    code, text = error.code(), str(error.details() or "")
-    status = grpc.StatusCode
-    if code == status.OUT_OF_RANGE and "compacted" in text:
+def _translate(error: RpcError) -> ApiError | Compacted | FutureRevision | LeaseEnded:
+    code, text = error.code, error.message
+    if code == OUT_OF_RANGE and "compacted" in text:
         return Compacted()
-    if code == status.OUT_OF_RANGE and "future revision" in text:
+    if code == OUT_OF_RANGE and "future revision" in text:
         return FutureRevision(text)
-    if code == status.NOT_FOUND and "lease not found" in text:
+    if code == NOT_FOUND and "lease not found" in text:
         return LeaseEnded(text)
     if "too large" in text or "larger than max" in text:
         return EntityTooLarge(f"etcd refused the object: {text}")
-    if code in (status.DEADLINE_EXCEEDED, status.CANCELLED) or "request timed out" in text:
+    if code in (DEADLINE_EXCEEDED, CANCELLED) or "request timed out" in text:
         return Timeout(f"Timeout: etcd gave no answer in time ({text})", {"retryAfterSeconds": 1})
-    kind = _NotConnected if "failed to connect" in text else ServiceUnavailable
-    return kind(f"etcd is not available: {text or code.name}", {"retryAfterSeconds": 1})
+    kind = _NotConnected if isinstance(error, NotConnected) else ServiceUnavailable
+    return kind(f"etcd is not available: {text or code}", {"retryAfterSeconds": 1})
