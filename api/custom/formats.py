@@ -1,4 +1,4 @@
-"""The string formats that upstream checks (strfmt), and Go's regular expressions in Python's words.
+"""The string formats that upstream checks (strfmt).
 
 Other formats are documentation only, as upstream says:
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation
@@ -115,39 +115,3 @@ def known(name: str) -> Format | None:
     """None for a format that is not checked."""
     matches = _FORMATS.get(name.replace("-", ""))
     return Format(name, matches) if matches else None
-
-
-_POSIX = {
-    "alpha": "A-Za-z", "digit": "0-9", "alnum": "0-9A-Za-z", "lower": "a-z", "upper": "A-Z", "space": r"\s",
-    "punct": r"!-/:-@\[-`{-~", "word": r"\w", "xdigit": "0-9A-Fa-f", "blank": r"\t ",
-}  # fmt: skip
-
-
-def as_python(pattern: str) -> str:
-    """A pattern of Go's (RE2) that means the same to `re`: `$` is the end of the text, `\\z` too, classes are ASCII."""
-    out, index, in_class = [], 0, False
-    while index < len(pattern):
-        two, one = pattern[index : index + 2], pattern[index]
-        named = re.match(r"\[:(\w+):\]", pattern[index:]) if in_class else None
-        if named and named[1] in _POSIX:
-            out.append(_POSIX[named[1]])
-            index += named.end()
-            continue
-        if one == "\\" and len(two) == 2:
-            out.append("\\Z" if two == "\\z" else two)
-            index += 2
-            continue
-        if one == "[" and not in_class:
-            in_class = True
-            # A bracket right after the opening one is a letter, to both.
-            opened = re.match(r"\[\^?\]?", pattern[index:])
-            out.append(opened[0] if opened else one)
-            index += len(out[-1])
-            continue
-        if one == "]":
-            in_class = False
-        out.append("\\Z" if one == "$" and not in_class else "\\[" if one == "[" and in_class else one)
-        index += 1
-    text = "".join(out)
-    inline = re.match(r"\(\?[a-zA-Z]+\)", text)
-    return f"{inline[0]}(?a:{text[inline.end() :]})" if inline else f"(?a:{text})"

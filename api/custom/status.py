@@ -1,7 +1,7 @@
 """What the status of a CustomResourceDefinition should say, given the other definitions of its group (pure).
 
 Names that another definition holds are not accepted; the first to have accepted them keeps them (upstream's naming,
-establishing, nonstructuralschema and apiapproval controllers, pkg/controller/*).
+establishing and apiapproval controllers, pkg/controller/*).
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ import copy
 from collections.abc import Iterable
 
 from api.custom.approval import approval
-from api.custom.structural import structural_errors
 from api.meta import Obj
 
 _NAMES = ("plural", "singular", "shortNames", "kind", "listKind", "categories")
 
 
-def wanted_status(definition: Obj, others: Iterable[Obj], now: str, violations: str = "") -> Obj:
+def wanted_status(definition: Obj, others: Iterable[Obj], now: str) -> Obj:
     """The status as it should be; equal to the present one when there is nothing to change.
 
     `others` are the other definitions; of none the versions are looked at. `now` is a timestamp for conditions that
-    change, `violations` what `violations_of` says.
+    change. NonStructuralSchema is not among them: a definition whose schemas are not structural does not get in.
     """
     status: Obj = copy.deepcopy(definition.get("status") or {})
     status.setdefault("storedVersions", [])
@@ -36,10 +35,6 @@ def wanted_status(definition: Obj, others: Iterable[Obj], now: str, violations: 
                       "the initial names have been accepted")  # fmt: skip
     elif reason and not established:
         set_condition(conditions, now, "Established", False, "NotAccepted", "not all names are accepted")
-    if violations:
-        set_condition(conditions, now, "NonStructuralSchema", True, "Violations", violations)
-    else:
-        conditions = [c for c in conditions if c["type"] != "NonStructuralSchema"]
     policy = approval(definition)
     if policy is not None:
         set_condition(conditions, now, "KubernetesAPIApprovalPolicyConformant", *policy)
@@ -94,18 +89,3 @@ def _names(definition: Obj, held: list[Obj]) -> tuple[Obj, str, str]:
     else:
         accepted.pop("categories", None)
     return {"kind": "", "plural": "", **accepted}, reason, why
-
-
-def violations_of(definition: Obj) -> str:
-    """Why a schema of it is not structural; "" when all are. Definitions of old may have such."""
-    spec = definition["spec"]
-    for index, version in enumerate(spec["versions"]):
-        schema = (version.get("schema") or {}).get("openAPIV3Schema")
-        if schema:
-            errors = structural_errors(schema, f"spec.versions[{index}].schema.openAPIV3Schema")
-            if errors:
-                shown = [str(error) for error in errors]
-                return shown[0] if len(shown) == 1 else "[" + ", ".join(shown) + "]"
-    if spec.get("preserveUnknownFields"):
-        return "spec.preserveUnknownFields: Invalid value: true: must be false"
-    return ""

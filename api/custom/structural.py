@@ -6,10 +6,9 @@ Messages are those of k8s.io/apiextensions-apiserver/pkg/apiserver/schema (valid
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from api.custom.formats import as_python
+from api import regex
 from api.custom.pruning import EMBEDDED, PRESERVE
 from api.custom.schema import Schema
 from api.custom.validator import INT_OR_STRING
@@ -124,8 +123,8 @@ def _judging(schema: Schema, at: str) -> Errors:
     pattern = schema.get("pattern")
     if pattern:
         try:
-            re.compile(as_python(pattern))
-        except re.error as error:
+            regex.compile(pattern)
+        except ValueError as error:
             why = f"must be a valid regular expression, but isn't: error parsing regexp: {error}"
             errors.append(invalid(f"{at}.pattern", pattern, why))
     return errors

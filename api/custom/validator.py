@@ -7,12 +7,12 @@ https://github.com/kubernetes/enhancements/tree/master/keps/sig-api-machinery/40
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 
+from api import regex
 from api.custom import formats
 from api.custom.schema import Schema
 from api.errors import FieldError, invalid, not_supported, required, too_long, too_many, type_invalid
@@ -28,7 +28,10 @@ INT_OR_STRING = "x-kubernetes-int-or-string"
 
 
 def compile(schema: Schema) -> Check:
-    """KeyError never; re.error when a pattern is none that we can read."""
+    """What stands below is compiled when a value is first met there: large schemas are seldom used whole.
+
+    ValueError, then or here, when a pattern is none.
+    """
     wanted = ["integer", "string"] if schema.get(INT_OR_STRING) else [schema["type"]] if schema.get("type") else []
     form = formats.known(schema.get("format", ""))
     nullable = bool(schema.get("nullable"))
@@ -58,6 +61,18 @@ def compile(schema: Schema) -> Check:
         for rule in rules:
             looked_at += rule(value, old, path, errors)
         return errors, looked_at
+
+    return check
+
+
+def _later(schema: Schema) -> Check:
+    made: Check | None = None
+
+    def check(value: Any, old: Any, path: str) -> tuple[Errors, int]:
+        nonlocal made
+        if made is None:
+            made = compile(schema)
+        return made(value, old, path)
 
     return check
 
@@ -184,7 +199,7 @@ def _text(schema: Schema, form: formats.Format | None) -> list[Rule]:
     longest, shortest, pattern = schema.get("maxLength"), schema.get("minLength"), schema.get("pattern")
     if longest is None and shortest is None and not pattern and form is None:
         return []
-    matcher = re.compile(formats.as_python(pattern)) if pattern else None
+    matcher = regex.compile(pattern) if pattern else None
 
     def rule(value: Any, _: Any, path: str, errors: Errors) -> int:
         if not isinstance(value, str):
@@ -242,7 +257,7 @@ def _enum(allowed: list[Any]) -> Rule:
 
 
 def _list(schema: Schema) -> list[Rule]:
-    items = compile(schema["items"]) if isinstance(schema.get("items"), dict) else None
+    items = _later(schema["items"]) if isinstance(schema.get("items"), dict) else None
     fewest, most, unique = schema.get("minItems"), schema.get("maxItems"), schema.get("uniqueItems")
     if items is None and fewest is None and most is None and not unique:
         return []
@@ -280,9 +295,9 @@ def _by_key(items: list[Any], keys: list[str]) -> dict[bytes, Any]:
 
 
 def _object(schema: Schema) -> list[Rule]:
-    properties = {name: compile(child) for name, child in (schema.get("properties") or {}).items()}
+    properties = {name: _later(child) for name, child in (schema.get("properties") or {}).items()}
     given = schema.get("additionalProperties")
-    extra = compile(given) if isinstance(given, dict) else None
+    extra = _later(given) if isinstance(given, dict) else None
     needed: list[str] = schema.get("required") or []
     fewest, most = schema.get("minProperties"), schema.get("maxProperties")
     if not properties and extra is None and not needed and fewest is None and most is None:

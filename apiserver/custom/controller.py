@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from api import meta
 from api.builtin import CUSTOM_RESOURCE_DEFINITIONS
-from api.custom.status import set_condition, violations_of, wanted_status
+from api.custom.status import set_condition, wanted_status
 from api.errors import ApiError, Conflict, NotFound
 from api.kinds.definition import CLEANUP
 from api.meta import Obj
@@ -31,21 +31,16 @@ log = logging.getLogger("apiserver.custom")
 
 
 class _Brief(NamedTuple):
-    """A definition without its versions, which are most of it, and what is wrong with their schemas."""
+    """A definition without its versions, which are most of it."""
 
     revision: int
     definition: Obj
-    violations: str
 
 
-def _brief(stored: Stored, known: _Brief | None) -> _Brief:
+def _brief(stored: Stored) -> _Brief:
     definition = stored.obj()
-    same = known is not None and all(
-        known.definition["metadata"].get(name) == definition["metadata"].get(name) for name in ("uid", "generation")
-    )
-    violations = known.violations if known is not None and same else violations_of(definition)
     del definition["spec"]["versions"]
-    return _Brief(stored.revision, definition, violations)
+    return _Brief(stored.revision, definition)
 
 
 class Controller:
@@ -70,6 +65,10 @@ class Controller:
                 except ApiError as error:
                     log.warning("definitions could not be followed, trying again: %s", error)
                     await asyncio.sleep(_RETRY)
+                except Exception:
+                    # Without this loop no new kind is ever served, so it goes on.
+                    log.exception("following definitions stumbled, trying again")
+                    await asyncio.sleep(_RETRY)
         finally:
             for task in self._cleaning.values():
                 task.cancel()
@@ -81,7 +80,7 @@ class Controller:
         groups: dict[str, list[Obj]] = {}
         for stored in page.items:
             known = before.get(stored.name)
-            brief = known if known is not None and known.revision == stored.revision else _brief(stored, known)
+            brief = known if known is not None and known.revision == stored.revision else _brief(stored)
             self._briefs[stored.name] = brief
             groups.setdefault(brief.definition["spec"]["group"], []).append(brief.definition)
         for stored in page.items:
@@ -91,22 +90,23 @@ class Controller:
                 self._clean(stored.name)
                 continue
             others = [other for other in groups[definition["spec"]["group"]] if other is not definition]
-            status = wanted_status(definition, others, self._now(), brief.violations)
-            if status != definition.get("status"):
-                await self._write(stored, status)
+            status = wanted_status(definition, others, self._now())
+            if status != definition.get("status") and await self._write(stored, status):
+                definition["status"] = status  # which the next in this round must respect
 
     def _now(self) -> str:
         return meta.rfc3339(self._context.now())
 
-    async def _write(self, stored: Stored, status: Obj) -> None:
-        """Somebody who was faster shows up in the watch."""
+    async def _write(self, stored: Stored, status: Obj) -> bool:
+        """False when somebody was faster, which shows up in the watch."""
         try:
             await self._context.store.update(
                 CUSTOM_RESOURCE_DEFINITIONS, "", stored.name, lambda current: {**current, "status": status},
                 resource_version=str(stored.revision),
             )  # fmt: skip
         except (Conflict, NotFound):
-            log.debug("%s has been changed by another", stored.name)
+            return False
+        return True
 
     # --- the end
 

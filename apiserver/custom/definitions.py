@@ -63,7 +63,11 @@ class Definitions:
         for name, stored in there.items():
             if self._seen.get(name) != stored.revision:
                 self._seen[name] = stored.revision
-                self._take(name, stored.obj())
+                try:
+                    self._take(name, stored.obj())
+                except (KeyError, TypeError, ValueError):
+                    # Written past validation. The others are to be served all the same.
+                    log.exception("the definition %s cannot be served", name)
 
     def _take(self, name: str, definition: Obj) -> None:
         if meta.is_deleting(definition):
