@@ -12,6 +12,7 @@ import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import orjson
 
@@ -106,7 +107,7 @@ class Allocator:
         for network in await self._ranges():
             last = min(network.num_addresses - 2, 65534)
             static = min(max(16, network.num_addresses // 16), 256)
-            offset = _pick(1, last, static, lambda n, network=network: str(network[n]) in taken)
+            offset = _pick(1, last, static, partial(_is_taken, network, taken))
             if offset is not None:
                 return str(network[offset])
         raise InternalError("failed to allocate a serviceIP: range is full")
@@ -162,6 +163,10 @@ class Allocator:
                 spec = orjson.loads(stored.raw)["spec"]
                 taken |= {p["nodePort"] for p in spec.get("ports") or [] if p.get("nodePort")}
         return taken
+
+
+def _is_taken(network: Network, taken: set[str], offset: int) -> bool:
+    return str(network[offset]) in taken
 
 
 def _claim(port: Obj, number: int) -> str:

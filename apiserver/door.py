@@ -17,6 +17,8 @@ from urllib.parse import unquote
 from api.cel.values import EvaluationError, parse_duration
 from api.errors import ApiError, BadRequest, InternalError, Timeout, TooManyRequests
 from apiserver.auth.impersonation import effective_user
+from apiserver.auth.user import User
+from apiserver.auth.x509 import FRONT_PROXY, Peers, told_by_proxy
 from apiserver.context import Context
 from apiserver.metrics import labels_of
 from apiserver.request import Message, Receive, Request, Scope, Send, parse
@@ -34,6 +36,10 @@ class Door:
     """An ASGI application around the FastAPI one."""
 
     def __init__(self, context: Context, routes: Any) -> None:
+        options = context.options
+        self.peers = Peers(
+            options.client_ca_file, options.requestheader_client_ca_file, options.requestheader_allowed_names
+        )
         self._context = context
         self._routes = routes
         self._inflight = context.metrics.inflight
@@ -116,7 +122,9 @@ class Door:
 
     async def _identify(self, request: Request) -> None:
         context = self._context
-        user = request.scope.get("sampan.peer") or await context.authenticator.user(request)
+        peer: User | None = request.scope.get("sampan.peer")
+        user = told_by_proxy(request.scope["headers"]) if peer is FRONT_PROXY else peer
+        user = user or await context.authenticator.user(request)
         request.user = effective_user(request, user, context.authorizer) if request.impersonates else user
 
     async def _document(self, request: Request) -> Answer:

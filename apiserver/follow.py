@@ -25,9 +25,11 @@ async def follow(
     rows: Sequence[Resource],
     look: Callable[[], Awaitable[float]],
     changed: asyncio.Event | None = None,
+    *,
+    settle: float = _SETTLE,
 ) -> None:
-    """Call `look` now, soon after each change of `rows` (and when `changed` is set), and again after the seconds that
-    it returns. Until cancelled; what fails is tried again."""
+    """Call `look` now, `settle` seconds after each change of `rows` (and when `changed` is set), and again after the
+    seconds that it returns. Until cancelled; what fails is tried again."""
     changed = changed or asyncio.Event()
     await store.wait_ready()
     async with asyncio.TaskGroup() as group:
@@ -46,7 +48,7 @@ async def follow(
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await changed.wait()
-            await asyncio.sleep(_SETTLE)
+            await asyncio.sleep(settle)
 
 
 async def _watch(store: Store, row: Resource, changed: asyncio.Event) -> None:

@@ -24,6 +24,8 @@ class Options:
     kubelet_certificate_authority: str
     proxy_client_cert_file: str
     proxy_client_key_file: str
+    requestheader_client_ca_file: str
+    requestheader_allowed_names: tuple[str, ...]
     token_auth_file: str
     service_range: ipaddress.IPv4Network | ipaddress.IPv6Network
     node_ports: tuple[int, int]  # first and last, inclusive
@@ -53,6 +55,8 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--kubelet-certificate-authority", default="")
     add("--proxy-client-cert-file", default="", help="proves to API servers behind this one who sends them requests")
     add("--proxy-client-key-file", default="")
+    add("--requestheader-client-ca-file", default="", help="proxies with a certificate of this CA say who asks")
+    add("--requestheader-allowed-names", default="", help="comma-separated CNs of such proxies; without, any")
     add("--token-auth-file", default="", help='CSV lines: token,user,uid,group or token,user,uid,"g1,g2"')
     add("--service-cluster-ip-range", type=_network, default=_network("10.96.0.0/16"))
     add("--service-node-port-range", type=_ports, default=(30000, 32767), help="first-last")
@@ -82,6 +86,8 @@ def parse(arguments: list[str] | None = None) -> Options:
         kubelet_certificate_authority=given.kubelet_certificate_authority,
         proxy_client_cert_file=given.proxy_client_cert_file,
         proxy_client_key_file=given.proxy_client_key_file,
+        requestheader_client_ca_file=given.requestheader_client_ca_file,
+        requestheader_allowed_names=tuple(n for n in given.requestheader_allowed_names.split(",") if n),
         token_auth_file=given.token_auth_file,
         service_range=given.service_cluster_ip_range,
         node_ports=given.service_node_port_range,

@@ -19,7 +19,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from apiserver import app
-from apiserver.auth import x509
 from apiserver.auth.user import User
 from apiserver.context import Context
 from apiserver.door import Door
@@ -31,8 +30,9 @@ _KEEP_ALIVE = 300
 _GRACE = 10
 
 
-def _peer(transport: Any) -> User | None:
-    return x509.user_of(transport.get_extra_info("peercert"))
+def _peer(transport: Any, door: Any) -> User | None:
+    user: User | None = door.peers.user(transport.get_extra_info("peercert"))
+    return user
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -42,7 +42,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self.peer = _peer(transport)
+        self.peer = _peer(transport, self.config.app)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -122,7 +122,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self.peer = _peer(transport)
+        self.peer = _peer(transport, self.config.app)
 
     async def run_asgi(self) -> None:
         if self.peer is not None:
@@ -143,6 +143,9 @@ def _tls(options: Options) -> ssl.SSLContext:
     tls.set_alpn_protocols(["http/1.1"])
     if options.client_ca_file:
         tls.load_verify_locations(options.client_ca_file)
+        tls.verify_mode = ssl.CERT_OPTIONAL
+    if options.requestheader_client_ca_file:
+        tls.load_verify_locations(options.requestheader_client_ca_file)
         tls.verify_mode = ssl.CERT_OPTIONAL
     return tls
 

@@ -26,6 +26,7 @@ from deploy.docker_api import DEFAULT_SOCKET
 from deploy.layout import Layout
 from deploy.machine_docker import Docker
 from deploy.nodes import Node, Places
+from deploy.pki import FRONT_PROXY
 
 ETCD_CLIENT_PORT, ETCD_PEER_PORT = 12379, 12380
 KUBELET_PORT = 10250
@@ -128,6 +129,10 @@ def _apiserver(layout: Layout, cluster: Cluster, places: Places) -> Component:
         "--kubelet-client-certificate", str(pki / "apiserver-kubelet-client.crt"),
         "--kubelet-client-key", str(pki / "apiserver-kubelet-client.key"),
         "--kubelet-certificate-authority", str(pki / "ca.crt"),
+        "--proxy-client-cert-file", str(pki / "front-proxy-client.crt"),
+        "--proxy-client-key-file", str(pki / "front-proxy-client.key"),
+        "--requestheader-client-ca-file", str(pki / "front-proxy-ca.crt"),
+        "--requestheader-allowed-names", FRONT_PROXY,
         "--service-cluster-ip-range", SERVICE_CIDR,
         "--service-account-key-file", str(pki / "sa.pub"),
         "--service-account-signing-key-file", str(pki / "sa.key"),
@@ -135,6 +140,7 @@ def _apiserver(layout: Layout, cluster: Cluster, places: Places) -> Component:
     )  # fmt: skip
     files = (
         *_pair(pki / "apiserver", pki / "ca.crt"), *_pair(pki / "apiserver-kubelet-client"),
+        *_pair(pki / "front-proxy-client", pki / "front-proxy-ca.crt"),
         *_pair(pki / "apiserver-etcd-client"), pki / "sa.pub",
     )  # fmt: skip
     return Component("apiserver", argv, files, (API_PORT,))

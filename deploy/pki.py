@@ -5,6 +5,8 @@
     <directory>/apiserver.{crt,key}                 what clients of the API see
     <directory>/apiserver-kubelet-client.{crt,key}  the apiserver calling a kubelet
     <directory>/apiserver-etcd-client.{crt,key}     the apiserver calling etcd
+    <directory>/front-proxy-ca.{crt,key}            of those who may say in whose name they ask
+    <directory>/front-proxy-client.{crt,key}        the apiserver calling API servers behind it
     <directory>/etcd-server.{crt,key}               etcd, to clients and peers
     <directory>/{admin,scheduler,controller,proxy}.{crt,key}   clients, under the upstream identities
     <directory>/sa.{key,pub}                        signs ServiceAccount tokens
@@ -30,6 +32,9 @@ from deploy.files import write_atomically
 CLUSTER_ADMINS = "system:masters"
 KUBELET_CLIENTS = "kubeadm:cluster-admins"
 NODES = "system:nodes"
+FRONT_PROXY = "front-proxy-client"
+# Each has a name of its own: the apiserver tells by it whether a certificate is a client's or a proxy's.
+_AUTHORITIES = {"ca": "sampan-ca", "etcd-ca": "sampan-etcd-ca", "front-proxy-ca": "sampan-front-proxy-ca"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ def wanted(directory: Path, nodes: Sequence[NodeName], api_names: Sequence[str])
     table = [
         Wanted(directory / "apiserver", "ca", Request("kube-apiserver", names=tuple(api_names), server=True)),
         client("apiserver-kubelet-client", "kube-apiserver-kubelet-client", KUBELET_CLIENTS),
+        Wanted(directory / "front-proxy-client", "front-proxy-ca", Request(FRONT_PROXY, client=True)),
         client("admin", "kubernetes-admin", CLUSTER_ADMINS),
         client("scheduler", "system:kube-scheduler"),
         client("controller", "system:kube-controller-manager"),
@@ -91,7 +97,7 @@ def ensure(directory: Path, nodes: Sequence[NodeName], api_names: Sequence[str],
     directory.chmod(0o700)
     written: dict[Path, str] = {}
     authorities: dict[str, Pair] = {}
-    for name, common_name in (("ca", "sampan-ca"), ("etcd-ca", "sampan-etcd-ca")):
+    for name, common_name in _AUTHORITIES.items():
         pair = read_pair(directory / name)
         if pair is None:
             pair = new_authority(common_name, now)

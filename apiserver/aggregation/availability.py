@@ -25,6 +25,7 @@ from apiserver.follow import follow
 from apiserver.routes.update import change
 
 _PERIOD, _IDLE = 5.0, 300.0
+_SETTLE = 0.5  # endpoints change often, and each look asks every server
 _TIMEOUT = 6.0
 _CHECKER = User("system:kube-aggregator", ("system:masters",))
 
@@ -39,7 +40,7 @@ async def run(context: Context) -> None:
         await asyncio.gather(*(_judge(context, api) for api in apis))
         return _PERIOD if apis else _IDLE
 
-    await follow(context.store, (API_SERVICES,), look)
+    await follow(context.store, (API_SERVICES, SERVICES, ENDPOINT_SLICES), look, settle=_SETTLE)
 
 
 async def _judge(context: Context, api: RemoteApi) -> None:

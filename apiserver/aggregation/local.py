@@ -12,6 +12,7 @@ from api.builtin import API_SERVICES
 from api.kinds.apiregistration import LOCAL
 from api.meta import Obj
 from api.registry import Registry
+from apiserver.aggregation.trust import publish
 from apiserver.context import Context
 from apiserver.deletion import DeleteOptions
 from apiserver.endpoints import SELF, ensure
@@ -53,6 +54,7 @@ async def run(context: Context) -> None:
     context.registry.on_change(changed.set)
 
     async def look() -> float:
+        await publish(context)
         await context.definitions.catch_up()
         ours = wanted(context.registry)
         there = {s.name: s.obj() for s in (await context.store.list(API_SERVICES, resource_version="0")).items}

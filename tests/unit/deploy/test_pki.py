@@ -38,6 +38,7 @@ def subject(path: Path) -> tuple[str, str]:
         ("pki/scheduler.crt", "system:kube-scheduler", ""),
         ("pki/controller.crt", "system:kube-controller-manager", ""),
         ("pki/proxy.crt", "system:kube-proxy", ""),
+        ("pki/front-proxy-client.crt", "front-proxy-client", ""),
         ("pki/apiserver-kubelet-client.crt", "kube-apiserver-kubelet-client", "kubeadm:cluster-admins"),
         ("nodes/worker/kubelet-client.crt", "system:node:worker", "system:nodes"),
         ("nodes/worker/kubelet.crt", "system:node:worker", "system:nodes"),
@@ -49,7 +50,7 @@ def test_identities_are_the_upstream_ones(tmp_path: Path, file: str, common_name
 
 
 def test_the_second_call_changes_nothing(tmp_path: Path) -> None:
-    assert len(run(tmp_path)) == len(wanted(tmp_path, [node(tmp_path)], NAMES)) + 3
+    assert len(run(tmp_path)) == len(wanted(tmp_path, [node(tmp_path)], NAMES)) + 4
     assert run(tmp_path, NOW + timedelta(days=30)) == {}
 
 
@@ -70,7 +71,7 @@ def test_a_new_address_renews_only_the_servers_that_have_it(tmp_path: Path) -> N
 def test_keys_are_for_root_alone(tmp_path: Path) -> None:
     run(tmp_path)
     keys = list(tmp_path.rglob("*.key"))
-    assert len(keys) == 13
+    assert len(keys) == 15
     assert {key.stat().st_mode & 0o777 for key in keys} == {0o600}
     assert not list(tmp_path.rglob("*.tmp"))
 
