@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.cel import syntax
-from api.cel.compiler import MISFITS, PER_CALL_LIMIT, Compiler, Run
+from api.cel.compiler import Compiler
+from api.cel.runtime import MISFITS, PER_CALL_LIMIT, Run
 from api.cel.syntax import CompileError
 from api.cel.types import Type
 from api.cel.values import CostExceeded, EvaluationError
