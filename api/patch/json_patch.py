@@ -21,8 +21,7 @@ def apply(obj: Obj, operations: Any) -> Obj:
     try:
         result: Any = obj
         for operation in operations:
-            if not _tests_absence(result, operation):
-                result = jsonpatch.JsonPatch([operation]).apply(result)
+            result = _applied(result, operation)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
         raise rejected() from error
     if not isinstance(result, dict):
@@ -36,10 +35,17 @@ def _no_patch(value: Any, wanted: str) -> BadRequest:
     return BadRequest(f"error decoding patch: json: cannot unmarshal {kind} into Go value of type {wanted}")
 
 
-def _tests_absence(obj: Obj, operation: Obj) -> bool:
-    """Upstream lets a test for null pass where an object lacks the field."""
-    if operation.get("op") != "test" or operation.get("value", 0) is not None:
-        return False
-    parent, _, name = str(operation.get("path", "")).rpartition("/")
+def _applied(obj: Any, operation: Obj) -> Any:
+    """Where an object lacks a field, upstream reads null: a test for null passes, a copy copies it."""
+    kind = operation.get("op")
+    if kind == "test" and operation.get("value", 0) is None and _lacks(obj, operation.get("path")):
+        return obj
+    if kind == "copy" and _lacks(obj, operation.get("from")):
+        operation = {"op": "add", "path": operation.get("path"), "value": None}
+    return jsonpatch.JsonPatch([operation]).apply(obj)
+
+
+def _lacks(obj: Any, pointer: Any) -> bool:
+    parent, _, name = str(pointer or "").rpartition("/")
     holder = jsonpointer.resolve_pointer(obj, parent, None)
     return isinstance(holder, dict) and name.replace("~1", "/").replace("~0", "~") not in holder

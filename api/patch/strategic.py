@@ -120,7 +120,7 @@ def _merge_ordered(target: Obj, patch: Obj, key: str, schema: Schema) -> None:
     merged: list[Any] = before or new if new is None or before is None else _merge(list(before), new, field, False)
     if not before and not new:
         raise unexplained("no elements in any of the given slices")
-    target[name] = _in_order(merged or [], order, before or [], by)
+    target[name] = in_order(merged or [], order, before or [], by)
 
 
 def _check_order(patch: list[Any], order: list[Any], key: str | None) -> None:
@@ -148,7 +148,7 @@ def _merge_list(old: list[Any], new: list[Any], field: Schema, deletes: bool) ->
     if not isinstance((old or new)[0], dict):
         if deletes:
             return [v for v in old if v not in new]
-        return _in_order(_unique(old + new), new, old, None)
+        return in_order(_unique(old + new), new, old, None)
     if not key:
         raise unexplained("cannot merge lists without merge key for type struct")
     old, new = _specials(old, new, key)
@@ -160,7 +160,7 @@ def _merge_list(old: list[Any], new: list[Any], field: Schema, deletes: bool) ->
             merged.append(element)
         else:
             merged[index] = _merge_map(merged[index], element, item)
-    return _in_order(merged, new, old, key)
+    return in_order(merged, new, old, key)
 
 
 def _check_elements(*lists: list[Any]) -> None:
@@ -209,7 +209,7 @@ def _identity(element: Any, key: str | None) -> Any:
     return element[key]
 
 
-def _in_order(merged: list[Any], order: list[Any], before: list[Any], key: str | None) -> list[Any]:
+def in_order(merged: list[Any], order: list[Any], before: list[Any], key: str | None) -> list[Any]:
     """`merged` sorted as `order` asks. What is not named there keeps the order of `before`, and goes in before the
     first named element that followed it there: a new element comes first. Deletions come last."""
     wanted, old = [_identity(e, key) for e in order], [_identity(e, key) for e in before]

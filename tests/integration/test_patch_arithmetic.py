@@ -73,6 +73,9 @@ _spec = _subset(
 _pods = _subset({"metadata": _metadata}, {"spec": _spec}).map(lambda o: {"apiVersion": "v1", "kind": "Pod", **o})
 
 
+_ORDERED = ("containers", "env", "ports", "volumes", "finalizers", "ownerReferences", "imagePullSecrets")
+
+
 @st.composite
 def _marked(draw: st.DrawFn, value: Any, path: str = "") -> Any:
     """`value` as a patch: some of it null, some with directives."""
@@ -89,7 +92,7 @@ def _marked(draw: st.DrawFn, value: Any, path: str = "") -> Any:
         inner = draw(_marked(held, key))
         choice = draw(st.integers(0, 9))
         result[key] = None if choice == 0 and not key_of_item else inner
-        if isinstance(held, list) and choice in (1, 2) and path != "":
+        if isinstance(held, list) and choice in (1, 2) and key in _ORDERED:
             names = [
                 {k: e[k] for k in ("name", "containerPort", "uid") if k in e} if isinstance(e, dict) else e
                 for e in held
