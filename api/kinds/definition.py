@@ -35,10 +35,10 @@ def prepare(definition: Obj, old: Obj | None) -> None:
     """The version that is stored now has been stored: its objects may be there as long as nobody says otherwise."""
     if old is None:
         definition["status"] = {"acceptedNames": {"kind": "", "plural": ""}, "conditions": [], "storedVersions": []}
-    stored = definition.setdefault("status", {}).setdefault("storedVersions", [])
-    for version in definition["spec"].get("versions") or []:
-        if version.get("storage") and version["name"] not in stored:
-            stored.append(version["name"])
+    status: Obj = definition.get("status") or {}
+    stored = status.get("storedVersions") or []
+    new = [v["name"] for v in definition["spec"].get("versions") or [] if v.get("storage") and v["name"] not in stored]
+    definition["status"] = {**status, "storedVersions": [*stored, *new]}
 
 
 def deleting(definition: Obj, now: str) -> None:

@@ -19,7 +19,7 @@ from apiserver.auth.user import User
 from apiserver.context import Context
 from apiserver.custom.rows import rows_of
 from apiserver.deletion import DeleteOptions
-from apiserver.routes.delete import delete_if_there
+from apiserver.routes.deletecollection import delete_each
 from apiserver.routes.update import remove
 from apiserver.storage.stored import Stored
 
@@ -146,8 +146,7 @@ class Controller:
             return 0
         context, row = self._context, rows[0]
         page = await context.store.list(row)
-        for stored in page.items:
-            await delete_if_there(context, SELF, row, stored.namespace, stored.name, DeleteOptions())
+        await delete_each(context, SELF, row, page.items, DeleteOptions())
         return len((await context.store.list(row)).items) if page.items else 0
 
     async def _say(self, stored: Stored, definition: Obj, terminating: bool, reason: str, message: str) -> None:

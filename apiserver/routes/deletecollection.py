@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from api.meta import Obj
 from api.registry import Resource
+from apiserver.auth.user import User
 from apiserver.context import Context
+from apiserver.deletion import DeleteOptions
 from apiserver.request import Request
 from apiserver.response import Answer, json_reply
 from apiserver.routes import selection
 from apiserver.routes.delete import delete_if_there, read_options
+from apiserver.storage.stored import Stored
 
 _AT_ONCE = 16
 
@@ -19,18 +23,25 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
     options = await read_options(request)
     labels, fields = selection.of(request, res)
     page = await context.store.list(res, request.info.namespace if res.namespaced else "", labels=labels, fields=fields)
-    gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(namespace: str, name: str) -> Obj | None:
-        async with gate:
-            return await delete_if_there(context, request.user, res, namespace, name, options)
-
-    deleted = await asyncio.gather(*(one(s.namespace, s.name) for s in page.items))
+    deleted = await delete_each(context, request.user, res, page.items, options)
     return json_reply(
         {
             "kind": f"{res.kind}List",
             "apiVersion": res.api_version,
             "metadata": {"resourceVersion": str(page.revision)},
-            "items": [obj for obj in deleted if obj is not None],
+            "items": deleted,
         }
     )
+
+
+async def delete_each(
+    context: Context, user: User, res: Resource, items: Iterable[Stored], options: DeleteOptions
+) -> list[Obj]:
+    """The objects as they are now or were last, without those that were gone."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(stored: Stored) -> Obj | None:
+        async with gate:
+            return await delete_if_there(context, user, res, stored.namespace, stored.name, options)
+
+    return [obj for obj in await asyncio.gather(*map(one, items)) if obj is not None]
