@@ -146,3 +146,51 @@ def test_the_status_of_a_definition_is_its_own(http: Raw, group: str, define: De
     answer = http.send("PATCH", path, patch, content_type="application/merge-patch+json").json()
     assert answer["status"]["storedVersions"] == ["v1"] and answer["metadata"]["labels"] == {"a": "b"}
     assert answer["metadata"]["generation"] == 1
+
+
+def test_the_status_door_of_a_definition(http: Raw, group: str, define: Define) -> None:
+    """A condition of somebody else's survives beside ours; the spec does not change through this door (upstream's
+    conformance test "getting/updating/patching custom resource definition status sub-resource works")."""
+    define(crontab_definition(group))
+    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/crontabs.{group}"
+    found = http.get(f"{path}/status").json()
+    foreign = {"type": "StatusUpdate", "status": "True", "reason": "E2E", "message": "Set from an e2e test"}
+    found["status"]["conditions"].append(foreign)
+    found["spec"]["scope"] = "Cluster"
+    assert http.send("PUT", f"{path}/status", found).json()["spec"]["scope"] == "Namespaced"
+    patched = http.send(
+        "PATCH", path, b'{"metadata":{"labels":{"a":"b"}}}', content_type="application/merge-patch+json"
+    )
+    types = {c["type"] for c in patched.json()["status"]["conditions"]}
+    assert types == {"NamesAccepted", "Established", "StatusUpdate"}
+
+
+def test_definitions_are_listed_and_deleted_by_label(http: Raw, kubectl: Kubectl, group: str, define: Define) -> None:
+    """Upstream's conformance test "listing custom resource definition objects works"."""
+    for plural in ("ones", "twos"):
+        definition = crontab_definition(group)
+        definition["metadata"] |= {"name": f"{plural}.{group}", "labels": {"of": group}}
+        definition["spec"]["names"] = {"plural": plural, "kind": plural.capitalize()}
+        define(definition)
+    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions?labelSelector=of%3D{group}"
+    assert len(http.get(path).json()["items"]) == 2
+    assert http.send("DELETE", path).status_code == 200
+    for plural in ("ones", "twos"):
+        kubectl.run("wait", f"crd/{plural}.{group}", "--for=delete", "--timeout=10s").ok()
+
+
+def test_a_change_of_the_definition_ends_watches_but_its_status_does_not(
+    http: Raw, kubectl: Kubectl, namespace: str, group: str, define: Define
+) -> None:
+    """Watchers of a kind whose schema has changed start again, under the new one."""
+    definition = crontab_definition(group)
+    define(definition)
+    path = f"/apis/{group}/v1/namespaces/{namespace}/crontabs"
+    with http.lines(f"{path}?watch=1&timeoutSeconds=20") as lines:
+        kubectl.run("label", "crd", f"crontabs.{group}", "x=y").ok()
+        kubectl.run("create", "-f", "-", stdin=crontab(group)).ok()
+        assert '"ADDED"' in next(lines)
+        properties = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+        properties["spec"]["properties"]["more"] = {"type": "string"}
+        kubectl.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=definition).ok()
+        assert list(lines) == []

@@ -5,6 +5,7 @@ https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resou
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -169,6 +170,8 @@ def test_embedded_resources_sets_and_rules(http: Raw, namespace: str, group: str
     assert "spec: Invalid value" in refused(low=2, high=1) and "low over high" in refused(low=2, high=1)
     assert "some validation rules were not checked" in refused(low="x", high=1)
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "unknown": 1}, "spec": {"any": "thing"}}
+    strict = http.send("POST", f"{path}?fieldValidation=Strict", crontab(group, pod=pod)).json()["message"]
+    assert strict.endswith('strict decoding error: unknown field "spec.pod.metadata.unknown"')
     made = http.send("POST", path, crontab(group, pod=pod, low=1, high=2)).json()
     assert made["spec"]["pod"] == {**pod, "metadata": {"name": "x"}}
 
@@ -228,5 +231,12 @@ def test_selectable_fields(kubectl: Kubectl, http: Raw, namespace: str, group: s
         http.send("POST", path, crontab(group, name, color=color))
     found = kubectl.run("get", f"crontabs.{group}", "--field-selector", "spec.color=blue", "-o", "name").ok().lines
     assert found == [f"crontab.{group}/a", f"crontab.{group}/c"]
+    with http.lines(f"{path}?watch=1&fieldSelector=spec.color%3Dblue&resourceVersion=0&timeoutSeconds=20") as lines:
+        assert [json.loads(next(lines))["object"]["metadata"]["name"] for _ in range(2)] == ["a", "c"]
+        patch = {"content_type": "application/merge-patch+json"}
+        http.send("PATCH", f"{path}/b", b'{"spec":{"color":"blue"}}', **patch)
+        http.send("PATCH", f"{path}/a", b'{"spec":{"color":"red"}}', **patch)
+        seen = [json.loads(next(lines)) for _ in range(2)]
+    assert [(e["type"], e["object"]["metadata"]["name"]) for e in seen] == [("ADDED", "b"), ("DELETED", "a")]
     refused = http.get(f"{path}?fieldSelector=spec.other%3Dx")
     assert refused.status_code == 400 and "field label not supported: spec.other" in refused.json()["message"]
