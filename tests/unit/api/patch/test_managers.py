@@ -4,6 +4,7 @@ the tests of sigs.k8s.io/structured-merge-diff (here: SMD) tell it; and laws tha
 from __future__ import annotations
 
 import copy
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -282,7 +283,11 @@ _specs = st.fixed_dictionaries(
 def _sorted(spec: Any) -> Any:
     """Lists whose order does not matter, in one order."""
     spec = objects.drop_nulls(spec or {})
-    return {k: sorted(v, key=str) if k in ("set", "map") else v for k, v in spec.items() if v not in ([], {})}
+    return {
+        k: sorted(v, key=lambda e: json.dumps(e, sort_keys=True)) if k in ("set", "map") else v
+        for k, v in spec.items()
+        if v not in ([], {})
+    }
 
 
 @given(_specs, _specs)
