@@ -261,3 +261,47 @@ def test_deletion_leaves_the_finalizer_and_the_condition() -> None:
         "Terminating", "True", "InstanceDeletionPending",
     )  # fmt: skip
     assert CUSTOM_RESOURCE_DEFINITIONS.hooks.deleting is deleting
+
+
+def test_a_schema_as_generators_write_it_is_valid() -> None:
+    """The constructs of controller-gen (https://book.kubebuilder.io/reference/markers/crd-validation.html)."""
+    quantity = {
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?[0-9]+))?$",
+        "x-kubernetes-int-or-string": True,
+    }
+    port = {
+        "type": "object",
+        "required": ["containerPort"],
+        "properties": {
+            "containerPort": {"type": "integer", "format": "int32", "minimum": 1, "maximum": 65535},
+            "protocol": {"type": "string", "default": "TCP", "enum": ["TCP", "UDP"]},
+        },
+    }
+    reference = {"type": "object", "x-kubernetes-map-type": "atomic", "properties": {"name": {"type": "string"}}}
+    either = [{"required": ["a"]}, {"required": ["b"]}]
+    spec = {
+        "type": "object",
+        "default": {},
+        "properties": {
+            "limits": {"type": "object", "additionalProperties": quantity},
+            "ports": {"type": "array", "items": port, LIST: "map", KEYS: ["containerPort", "protocol"]},
+            "refs": {"type": "array", "items": reference, LIST: "set"},
+            "template": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+            "since": {"type": "string", "format": "date-time", "nullable": True},
+            "mode": {"type": "string", "default": "auto", "x-kubernetes-validations": [{"rule": "self != 'never'"}]},
+            "a": {"type": "string"},
+            "b": {"type": "string"},
+        },
+        "oneOf": [{"required": ["a"]}, {"required": ["b"]}, {"not": {"anyOf": either}}],
+    }
+    properties = {
+        "apiVersion": {"type": "string", "description": "…"},
+        "kind": {"type": "string"},
+        "metadata": {"type": "object"},
+        "spec": spec,
+        "status": {"type": "object", "properties": {"conditions": {"type": "array", "items": reference}}},
+    }
+    made = definition(description="…", required=["spec"], properties=properties)
+    made["spec"]["versions"][0]["subresources"] = {"status": {}}
+    assert told(made) == []
