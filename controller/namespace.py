@@ -58,10 +58,11 @@ class NamespaceLoop:
                 raise raised[0]
         conditions = namespace_plan.conditions(namespace, remains, self._clock.now())
         status = {**(namespace.get("status") or {}), "phase": "Terminating", "conditions": conditions}
-        if status != namespace.get("status"):
+        changed = status != namespace.get("status")
+        if changed:
             namespace = await self._client.update(NAMESPACES, {**namespace, "status": status}, subresource="status")
         if not remains.is_empty:
-            return remains.wait or 1.0
+            return remains.wait or (1.0 if changed else 5.0)
         finalizers = [f for f in namespace["spec"].get("finalizers") or [] if f != FINALIZER]
         spec = {**namespace["spec"], "finalizers": finalizers}
         await self._client.update(NAMESPACES, {**namespace, "spec": spec}, subresource="finalize")

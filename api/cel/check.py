@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.cel.paths import field_path
 from api.cel.program import CompileError, Program
-from api.cel.rules import RULES, compile_rule, has_rules
+from api.cel.rules import compile_rule
 from api.cel.shapes import Schema, shape_of
 from api.cel.types import BOOL, STRING, UNBOUNDED
+from api.cel.where import RULES, field_path, has_rules
 from api.errors import FieldError, forbidden_field, invalid, not_supported, required
 
 RULE_LIMIT = 10_000_000

@@ -8,19 +8,18 @@ and, for messages, k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from api.cel.paths import field_path
-from api.cel.program import Budget, CompileError, CostExceeded, EvaluationError, Program, compile
+from api.cel.program import Budget, CostExceeded, EvaluationError, Program, compile
 from api.cel.shapes import Schema, Shape, shape_of
 from api.cel.types import optional_of
 from api.cel.values import NONE, Optional, equal
+from api.cel.where import RULES, field_path, has_rules
 from api.errors import FieldError, duplicate, forbidden_field, invalid, required
 
-RULES = "x-kubernetes-validations"
 OBJECT_BUDGET = 10_000_000
 """The work all rules of one object may do (k8s.io/apiserver/pkg/apis/cel, RuntimeCELCostBudget)."""
 NOWHERE = "<nil>"
@@ -77,17 +76,6 @@ def compile_rule(given: Mapping[str, Any], shape: Shape, schema: Schema) -> Rule
     message = compile(given["messageExpression"], variables) if given.get("messageExpression") else None
     path = field_path(given["fieldPath"], schema) if given.get("fieldPath") else ""
     return Rule(given, program, message, path)
-
-
-def has_rules(schema: Schema) -> bool:
-    return bool(schema.get(RULES)) or any(has_rules(child) for child in _children(schema))
-
-
-def _children(schema: Schema) -> Iterator[Schema]:
-    yield from (schema.get("properties") or {}).values()
-    for name in ("items", "additionalProperties"):
-        if isinstance(schema.get(name), Mapping):
-            yield schema[name]
 
 
 def compile_rules(schema: Schema, *, root: bool = True) -> RuleSet | None:
@@ -229,6 +217,3 @@ def _failure(rule: Rule, at: str, kind: str, value: Any, detail: str) -> FieldEr
             return error if simple else replace(error, message="Duplicate value")
     error = invalid(at, value, detail)
     return error if simple else replace(error, message=f"Invalid value: {detail}")
-
-
-__all__ = ["OBJECT_BUDGET", "CompileError", "Rule", "RuleSet", "compile_rule", "compile_rules", "has_rules"]

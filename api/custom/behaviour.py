@@ -6,9 +6,9 @@ What upstream's custom resource strategy does, in its order (apiextensions-apise
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from api.cel.rules import RuleSet, compile_rules
+from api.cel.where import has_rules
 from api.custom import defaulting, paths
 from api.custom.embedded import embedded_metadata
 from api.custom.schema import CustomSchema, Schema
@@ -18,6 +18,9 @@ from api.errors import FieldError, invalid
 from api.meta import Obj
 from api.registry import Cells, Column, Hooks
 from api.validation import Errors
+
+if TYPE_CHECKING:
+    from api.cel.rules import RuleSet
 
 _INT32 = (1 << 31) - 1
 # After these the values may have shapes that no rule was written for.
@@ -59,6 +62,10 @@ class _Behaviour:
 
     @cached_property
     def _rules(self) -> RuleSet | None:
+        if not has_rules(self._schema):
+            return None
+        from api.cel.rules import compile_rules  # noqa: PLC0415  # CEL is loaded by those alone that have rules to run
+
         return compile_rules(self._schema)
 
     def default(self, obj: Obj) -> None:

@@ -9,7 +9,7 @@ import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
-from api.cel.check import check_rules
+from api.cel.where import has_rules
 from api.custom.embedded import embedded_metadata
 from api.custom.pruning import EMBEDDED, META_FIELDS, PRESERVE, prune
 from api.custom.schema import Schema
@@ -39,7 +39,11 @@ def schema_errors(schema: Schema, at: str, *, status: bool) -> Errors:
         return errors + _parts(schema, at, _Place(root=True))
     structure = structural_errors(schema, at) or _defaults({**schema, EMBEDDED: True}, at, inside_meta=False)
     errors += structure + _parts(schema, at, _Place(root=True))
-    return errors or check_rules(schema, at)
+    if errors or not has_rules(schema):
+        return errors
+    from api.cel.check import check_rules  # noqa: PLC0415  # CEL is loaded by those alone that have rules to read
+
+    return check_rules(schema, at)
 
 
 def _root_beside_status(schema: Schema, at: str) -> Errors:

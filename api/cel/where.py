@@ -1,17 +1,32 @@
-"""fieldPath of a rule: `.spec.replicas`, `.labels['a.b']`, checked against the schema it points into.
+"""Where a schema has rules, and where a rule's fieldPath (`.spec.replicas`, `.labels['a.b']`) points.
 
-Source: the rules of ValidFieldPath in k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel.
+Light: who has no rules need not load CEL. Source: the rules of ValidFieldPath in
+k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+RULES = "x-kubernetes-validations"
 
 _STEP = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<quoted>'(?:[^'\\]|\\.)*')\]|(?P<other>.+)", re.S)
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "'": "'", "\\": "\\"}
+
+
+def has_rules(schema: Mapping[str, Any]) -> bool:
+    """Here or anywhere below."""
+    return bool(schema.get(RULES)) or any(map(has_rules, _children(schema)))
+
+
+def _children(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield from (schema.get("properties") or {}).values()
+    for name in ("items", "additionalProperties"):
+        if isinstance(schema.get(name), Mapping):
+            yield schema[name]
 
 
 def field_path(text: str, schema: Mapping[str, Any]) -> str:
