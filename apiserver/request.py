@@ -19,6 +19,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+BEARER_PROTOCOL = "base64url.bearer.authorization.k8s.io."
+"""What precedes a token among the protocols of a WebSocket."""
 BODY_LIMIT = 3 * 1024 * 1024
 _VERBS = {
     "GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete",

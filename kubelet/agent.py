@@ -18,6 +18,7 @@ from kubelet.images import Images
 from kubelet.lookup import Lookup
 from kubelet.network import PodNetwork
 from kubelet.node import NodeAgent
+from kubelet.node_status import MOST_PODS
 from kubelet.pleg import Observer
 from kubelet.pods import Pods
 from kubelet.runner import Facts, Runner, may_lower_oom_score
@@ -91,7 +92,14 @@ async def serve(daemon: Daemon) -> None:
             lambda: node.network_ready and services.synced,
         )
     )  # fmt: skip
-    server = Server(runtime, observer, pods, clock)
+    settings = {
+        "address": facts.host_ip,
+        "port": args.port,
+        "clusterDomain": args.cluster_domain,
+        "clusterDNS": [args.cluster_dns],
+        "maxPods": MOST_PODS,
+    }
+    server = Server(runtime, observer, pods, clock, settings)
     daemon.ready_when("node", lambda: node.ready)
     daemon.ready_when("pods", lambda: pod_informer.synced)
     await server.start(facts.host_ip, args.port, args.tls_cert_file, args.tls_private_key_file, args.client_ca_file)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
 from api.errors import ApiError, BadRequest, Forbidden, InternalError, NotFound, Unauthorized
 from api.meta import Obj
+from client import metrics
 from client.clock import Clock
 from kubelet import auth, container_logs
 from kubelet.docker_runtime import DockerRuntime, Missing, RuntimeFailure
@@ -22,14 +23,21 @@ _OPEN_PATHS = ("/healthz",)
 
 
 class Server:
-    def __init__(self, runtime: DockerRuntime, observer: Observer, pods: Pods, clock: Clock) -> None:
+    def __init__(
+        self, runtime: DockerRuntime, observer: Observer, pods: Pods, clock: Clock, settings: Mapping[str, object]
+    ) -> None:
+        """`settings` are told at /configz, in the names of KubeletConfiguration."""
         self._runtime, self._observer, self._pods, self._clock = runtime, observer, pods, clock
+        self._settings = settings
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int, cert: str, key: str, ca: str) -> None:
         app = web.Application(middlewares=[_errors, _authenticated])
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/pods", self._list_pods)
+        app.router.add_get("/runningpods/", self._running_pods)
+        app.router.add_get("/configz", self._configz)
+        app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
         for method in (app.router.add_get, app.router.add_post):
             method("/exec/{namespace}/{pod}/{container}", self._exec)
@@ -50,6 +58,24 @@ class Server:
     async def _list_pods(self, _: web.Request) -> web.Response:
         items = self._pods.all()
         return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
+
+    async def _running_pods(self, _: web.Request) -> web.Response:
+        """What runs, whatever should."""
+        items = []
+        for uid in self._observer.pods():
+            running = self._observer.of_pod(uid).running()
+            containers = [{"name": c.name, "image": c.image, "resources": {}} for c in running]
+            if running:
+                meta = {"name": running[0].pod_name, "namespace": running[0].pod_namespace, "uid": uid}
+                items.append({"metadata": meta, "spec": {"containers": containers}, "status": {}})
+        return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
+
+    async def _configz(self, _: web.Request) -> web.Response:
+        kind = {"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1"}
+        return web.json_response({"kubeletconfig": {**kind, **self._settings}})
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=metrics.text(), content_type="text/plain")
 
     def _pod(self, request: web.Request) -> Obj:
         namespace, name = request.match_info["namespace"], request.match_info["pod"]

@@ -1,7 +1,8 @@
 """Links in what a proxied server answers, made to lead through the proxy again.
 
 Rules: apimachinery/pkg/util/proxy/transport.go rewriteURL and its table of HTML attributes that hold addresses.
-Only addresses that begin with a slash, or name the server itself, are changed; everything else passes byte by byte.
+Only addresses that begin with a slash, or name the server itself, are changed; everything else passes as it is, but
+for the case of end tags.
 """
 
 from __future__ import annotations

@@ -14,14 +14,14 @@ import ssl
 from collections.abc import Awaitable, Sequence
 from urllib.parse import urlsplit
 
-from apiserver.request import Request
+from apiserver.request import BEARER_PROTOCOL, Request
 from apiserver.response import Header, Tunnel
 
 CHUNK = 64 * 1024
 _HEAD_LIMIT = 64 * 1024
 _HEAD_SECONDS = 60
 _LAST_WORDS_SECONDS = 5
-_BEARER = b"base64url.bearer.authorization.k8s.io."
+_BEARER = BEARER_PROTOCOL.encode()
 
 
 def wanted(request: Request) -> bool:

@@ -350,6 +350,22 @@ async def test_what_the_pod_cannot_take_is_told_on_the_error_stream(
     assert told == b"error forwarding port 1 to pod web_ns, uid u: nobody listens"
 
 
+async def test_a_browser_brings_its_token_as_a_protocol(
+    kubelet: FakeKubelet, apiserver: ApiServer, namespace: str
+) -> None:
+    """apiserver/pkg/authentication/request/websocket: it is for the apiserver alone, and no answer names it."""
+    token = base64.urlsafe_b64encode(b"steward-token").decode().rstrip("=")
+    url = apiserver.url + _path(namespace, "exec?command=both")
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=_tls(apiserver))) as browser:
+        bearer = f"base64url.bearer.authorization.k8s.io.{token}"
+        async with browser.ws_connect(url, protocols=[bearer, "v4.channel.k8s.io"]) as socket:
+            assert socket.protocol == "v4.channel.k8s.io"
+            assert await socket.receive_bytes() == b"\x01"
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await browser.ws_connect(url, protocols=[bearer.replace(token, "d3Jvbmc"), "v4.channel.k8s.io"])
+        assert refused.value.status == 401
+
+
 async def test_a_websocket_needs_the_right_to_create(
     kubelet: FakeKubelet, apiserver: ApiServer, namespace: str
 ) -> None:
