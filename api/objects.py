@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from api import canonical, meta, schemas
+from api import canonical, meta, omitting, schemas
 from api.errors import BadRequest, FieldError, invalid_object
 from api.meta import Obj
 from api.patch.fields import LEAF, Fields
@@ -68,7 +68,7 @@ def decode(
 ) -> tuple[Obj, list[str]]:
     """The object a client meant, and the warnings it should hear.
 
-    Nulls and unknown fields are dropped. BadRequest when a field has the wrong type, or, under Strict, when a
+    Nulls, unknown fields and what means nothing are dropped. BadRequest when a field has the wrong type, or, under Strict, when a
     field is unknown or was given `twice` (in strict decoding's words).
     """
     # A custom kind may want a null; its own default hook drops the others.
@@ -81,6 +81,7 @@ def decode(
     findings = schemas.inspect(resource, obj)
     if findings is None:
         if not twice:
+            omitting.tidy(resource, obj)
             return obj, []
         findings = schemas.Findings()
     if findings.mistyped:
@@ -96,6 +97,7 @@ def decode(
         )
     for path in findings.unknown:
         schemas.remove(obj, path)
+    omitting.tidy(resource, obj)
     return obj, texts if field_validation == WARN else []
 
 
@@ -220,10 +222,12 @@ def check(resource: Resource, new: Obj, old: Obj | None, *, subresource: str = "
         errors = object_meta(new["metadata"], namespaced=resource.namespaced, name_rule=resource.hooks.name_rule)
         if old is not None:
             errors += _finalizers(new["metadata"], old["metadata"])
+        ruled = resource.hooks.validate(new, old)
         findings = schemas.inspect(resource, new) if resource.custom is None else None
-        if findings is not None:
-            errors += findings.missing
-        errors += resource.hooks.validate(new, old)
+        if findings is not None:  # of what is missing, the kind's own rules may say more
+            said = {error.field for error in ruled}
+            errors += [error for error in findings.missing if error.field not in said]
+        errors += ruled
     if errors:
         raise invalid_object(resource.group, resource.kind, meta.name(new), errors)
 

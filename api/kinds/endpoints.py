@@ -69,6 +69,7 @@ _SUBSET_PORT: tuple[Row, ...] = (
 
 
 def default_slice(endpoint_slice: Obj) -> None:
+    endpoint_slice.setdefault("endpoints", [])
     for port in endpoint_slice.get("ports") or []:
         port.setdefault("name", "")
         port.setdefault("protocol", "TCP")

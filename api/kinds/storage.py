@@ -186,6 +186,8 @@ def _default_driver(driver: Obj) -> None:
     spec = driver.setdefault("spec", {})
     for name, value in _DRIVER_DEFAULTS.items():
         spec.setdefault(name, value)
+    for request in spec.get("tokenRequests") or []:
+        request.setdefault("audience", "")
     if not spec.get("volumeLifecycleModes"):
         spec["volumeLifecycleModes"] = ["Persistent"]
 
@@ -247,6 +249,10 @@ CSI_DRIVER = tabled(
 )
 
 # --- CSINode and CSIStorageCapacity ------------------------------------------------------------------------
+
+
+def _default_node(node: Obj) -> None:
+    node.setdefault("spec", {}).setdefault("drivers", [])
 
 
 def _topology_keys(driver: Obj, field: str) -> Errors:
@@ -314,7 +320,9 @@ def _capacity(capacity: Obj) -> str:
     return "<unset>" if held is None else quantities.canonical(held)
 
 
-CSI_NODE = tabled(Hooks(validate=_validate_node), Cell("Drivers", count("spec", "drivers"), "integer"), AGE)
+CSI_NODE = tabled(
+    Hooks(default=_default_node, validate=_validate_node), Cell("Drivers", count("spec", "drivers"), "integer"), AGE
+)
 CSI_STORAGE_CAPACITY = tabled(
     Hooks(validate=_validate_capacity),
     Cell("StorageClassName", at("storageClassName")),
