@@ -58,8 +58,8 @@ class Cache:
         self._floor = 0
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
-        self._asking: asyncio.Task[int] | None = None
-        self._asking_next: asyncio.Task[int] | None = None
+        self._askers: list[asyncio.Future[int]] = []
+        self._asking: asyncio.Task[None] | None = None
         self._nudging: asyncio.Task[None] | None = None
         self._announcing: asyncio.Task[None] | None = None
 
@@ -111,7 +111,7 @@ class Cache:
                 finally:
                     self.connected = False
         finally:
-            for task in (self._asking, self._asking_next, self._nudging, self._announcing):
+            for task in (self._asking, self._nudging, self._announcing):
                 if task is not None:
                     task.cancel()
 
@@ -263,18 +263,31 @@ class Cache:
 
     async def ask_revision(self) -> int:
         """The store's revision, asked after this call began; callers of one moment share one question."""
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._askers.append(answer)
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._etcd.revision())
-            return await asyncio.shield(self._asking)
-        # The question under way may have been answered before our caller's last write: ask again behind it.
-        if self._asking_next is None:
-            self._asking_next = asyncio.create_task(self._ask_behind(self._asking))
-        return await asyncio.shield(self._asking_next)
+            self._asking = asyncio.create_task(self._ask())
+        return await answer
 
-    async def _ask_behind(self, running: asyncio.Task[int]) -> int:
-        await asyncio.wait([running])
-        self._asking, self._asking_next = self._asking_next, None
-        return await self._etcd.revision()
+    async def _ask(self) -> None:
+        """A question under way may have been answered before a caller's last write: who comes meanwhile waits for the
+        next one."""
+        while self._askers:
+            askers, self._askers = self._askers, []
+            try:
+                revision = await self._etcd.revision()
+            except (ServiceUnavailable, Timeout) as error:
+                for asker in askers:
+                    if not asker.done():
+                        asker.set_exception(type(error)(error.message, error.details))
+            except BaseException:
+                for asker in askers:
+                    asker.cancel()
+                raise
+            else:
+                for asker in askers:
+                    if not asker.done():
+                        asker.set_result(revision)
 
 
 def _uid(stored: Stored) -> str:
