@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 UNBOUNDED = 3 * 1024 * 1024
@@ -127,11 +128,13 @@ def substitute(type_: Type, bound: Mapping[str, Type]) -> Type:
 _TOKEN = re.compile(r"[A-Za-z_][\w.]*|[(),]")
 
 
+@lru_cache(maxsize=256)
 def parse(text: str) -> Type:
     """`map(string, A)` as tables of functions write it."""
     return _parse(iter(_TOKEN.findall(text)))[0]
 
 
+@lru_cache(maxsize=256)
 def parse_all(text: str) -> tuple[Type, ...]:
     return parse(f"all({text})").params if text.strip() else ()
 

@@ -107,7 +107,7 @@ def to_uint(value: int) -> Uint:
 def truncated(value: float, kind: Callable[[int], Any]) -> Any:
     if math.isnan(value) or math.isinf(value):
         raise EvaluationError("integer overflow")
-    return kind(int(value))
+    return kind(-1 if kind is to_uint and value < 0 else int(value))
 
 
 def to_duration(nanos: int) -> Duration:

@@ -73,6 +73,7 @@ def value(expression: str):
         ("optional.ofNonZeroValue('').or(optional.of('x')).value()", "x"),
         ("[?optional.none(), 1]", [1]),
         ("{?'a': optional.of(1), ?'b': optional.none()}", {"a": 1}),
+        ("uint(3.9)", 3),
         ("int('42') + int(3.9) + int(true ? 1u : 2u)", 46),
         ("string(1.0) + string(true) + string(7u)", "1true7"),
         ("double('1e3')", 1000.0),
@@ -137,6 +138,7 @@ def test_value(expression, expected):
         ("self.labels['x']", "no such key: x"),
         ("[1][1]", "index out of bounds: 1"),
         ("self.any + 1", "no such overload: _+_(string, int)"),
+        ("uint(-0.5)", "unsigned integer overflow"),
         ("int('x')", 'strconv.ParseInt: parsing "x": invalid syntax'),
         ("optional.none().value()", "optional.none() dereference"),
         (
