@@ -19,6 +19,7 @@ import orjson
 from api import meta
 from api.builtin import IP_ADDRESSES, SERVICE_CIDRS, SERVICES
 from api.errors import ApiError, FieldError, InternalError, already_exists, invalid, invalid_object
+from api.kinds.service import needs_health_check
 from api.meta import Obj
 from apiserver.storage.store import Store
 from apiserver.storage.stored import Page
@@ -68,11 +69,16 @@ class Allocator:
         if old is not None:
             _keep(spec, old["spec"])
         if spec.get("type") == "ExternalName":
-            for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-                spec.pop(name, None)
             return chosen.claims
         await self._assign_address(spec, old, avoid, chosen)
+        self._assign_families(spec, chosen)
         await self._assign_ports(spec, old, avoid, chosen)
+        if needs_health_check(spec) and not spec.get("healthCheckNodePort"):
+            picked = self._pick_port(
+                await self._taken_ports(avoid) | {p.get("nodePort") for p in spec.get("ports") or ()}
+            )
+            spec["healthCheckNodePort"] = picked
+            chosen.claims.add(f"nodeport/TCP/{picked}")
         if chosen.errors:
             raise invalid_object("", "Service", meta.name(service), chosen.errors)
         return chosen.claims
@@ -86,8 +92,26 @@ class Allocator:
             await self._check_address(address, chosen)
         spec["clusterIP"] = address
         spec["clusterIPs"] = spec.get("clusterIPs") or [address]
-        spec["ipFamilies"] = spec.get("ipFamilies") or [f"IPv{self._range.version}"]
-        spec.setdefault("ipFamilyPolicy", "SingleStack")
+
+    def _assign_families(self, spec: Obj, chosen: _Chosen) -> None:
+        """The cluster has addresses of one family. Who lists endpoints by hand may list both."""
+        mine, other = ("IPv4", "IPv6") if self._range.version == 4 else ("IPv6", "IPv4")
+        families = spec["ipFamilies"] = spec.get("ipFamilies") or [mine]
+        if spec["clusterIP"] == "None" and not spec.get("selector"):
+            if spec.setdefault("ipFamilyPolicy", "RequireDualStack") != "SingleStack" and len(families) < 2:
+                spec["ipFamilies"] = [families[0], other if families[0] == mine else mine]
+            return
+        policy, at = spec.setdefault("ipFamilyPolicy", "SingleStack"), "spec.ipFamilyPolicy"
+        if policy == "RequireDualStack":
+            why = "this cluster is not configured for dual-stack services"
+            chosen.errors.append(invalid(at, policy, why))
+        if policy == "SingleStack" and len(families) > 1:
+            why = "must be RequireDualStack or PreferDualStack when multiple IP families are specified"
+            chosen.errors.append(invalid(at, policy, why))
+        for index, family in enumerate(families):
+            if family == other:
+                why = "not configured on this cluster"
+                chosen.errors.append(invalid(f"spec.ipFamilies[{index}]", family, why))
 
     async def _check_address(self, address: str, chosen: _Chosen) -> None:
         try:
@@ -162,6 +186,7 @@ class Allocator:
             if stored.fields.get("spec.type") in _WITH_NODE_PORTS:
                 spec = orjson.loads(stored.raw)["spec"]
                 taken |= {p["nodePort"] for p in spec.get("ports") or [] if p.get("nodePort")}
+                taken |= {spec["healthCheckNodePort"]} if spec.get("healthCheckNodePort") else set()
         return taken
 
 

@@ -82,6 +82,8 @@ def _again(obj: Obj, claim: str, picked: set[str], avoid: set[str]) -> None:
         obj["spec"].pop("clusterIPs", None)
     else:
         number = int(claim.rpartition("/")[2])
+        if obj["spec"].get("healthCheckNodePort") == number:
+            del obj["spec"]["healthCheckNodePort"]
         for port in obj["spec"].get("ports") or []:
             if port.get("nodePort") == number:
                 port.pop("nodePort")

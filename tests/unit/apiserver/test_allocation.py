@@ -131,3 +131,38 @@ async def test_a_service_that_becomes_external_gives_its_address_back() -> None:
 def test_what_another_service_holds_is_refused_by_field(claim: str, text: str) -> None:
     asked = service(ports=[{"port": 1, "nodePort": 30001}, {"port": 1, "nodePort": 30001, "protocol": "UDP"}])
     assert taken(asked, claim).message == f'Service "web" is invalid: {text}'
+
+
+async def test_a_balanced_service_that_keeps_traffic_local_gets_a_port_for_health_checks() -> None:
+    """https://kubernetes.io/docs/tutorials/services/source-ip/ (spec.healthCheckNodePort)."""
+    made = service("LoadBalancer", externalTrafficPolicy="Local")
+    chosen = await allocator().assign(made, None, set())
+    port = made["spec"]["healthCheckNodePort"]
+    assert port in range(30000, 30004)
+    assert port != made["spec"]["ports"][0]["nodePort"]
+    assert f"nodeport/TCP/{port}" in chosen
+    other = service("NodePort", "other", ports=[{"port": 80}, {"port": 81}])
+    await allocator(made).assign(other, None, set())
+    assert port not in [p["nodePort"] for p in other["spec"]["ports"]]
+
+
+@pytest.mark.parametrize(
+    ("spec", "families", "text"),
+    [
+        ({}, ["IPv4"], ""),
+        ({"ipFamilyPolicy": "PreferDualStack"}, ["IPv4"], ""),
+        ({"clusterIP": "None"}, ["IPv4", "IPv6"], ""),
+        ({"clusterIP": "None", "selector": {"a": "b"}}, ["IPv4"], ""),
+        ({"ipFamilyPolicy": "RequireDualStack"}, [], "this cluster is not configured for dual-stack services"),
+        ({"ipFamilies": ["IPv6"]}, [], "not configured on this cluster"),
+    ],
+)
+async def test_the_families_of_a_cluster_with_one(spec: dict[str, Any], families: list[str], text: str) -> None:
+    """https://kubernetes.io/docs/concepts/services-networking/dual-stack/ (existing and headless services)."""
+    made = service(**spec)
+    if text:
+        with pytest.raises(Invalid, match=text):
+            await allocator().assign(made, None, set())
+    else:
+        await allocator().assign(made, None, set())
+        assert made["spec"]["ipFamilies"] == families
