@@ -114,6 +114,8 @@ class Resource:
     """metadata.generation counts changes of what is desired (all but metadata and status)."""
     keeps_status_on_create: bool = False
     """The creator may bring a status along (a kubelet registering its node)."""
+    needs_version: bool = False
+    """A PUT must say which resourceVersion it replaces (upstream's AllowUnconditionalUpdate is false)."""
     graceful: bool = False
     """Deletion waits for an agent (only pods: the kubelet confirms)."""
     ttl: int = 0

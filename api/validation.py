@@ -59,6 +59,13 @@ def dns_1035_label(value: str, field: str) -> Errors:
     return [] if _LABEL_1035.match(value) else [invalid(field, value, LABEL_1035_TEXT)]
 
 
+def mixed_case(value: str, field: str) -> Errors:
+    """A kind: a DNS-1035 label but for capitals."""
+    why = "may have mixed case, but should otherwise match: "
+    wrong = [error.message.partition('": ')[2] for error in dns_1035_label(value.lower(), field)]
+    return [invalid(field, value, why + detail) for detail in wrong]
+
+
 def dns_subdomain(value: str, field: str) -> Errors:
     if len(value) > 253:
         return [invalid(field, value, "must be no more than 253 bytes")]

@@ -16,7 +16,7 @@ from api.custom.definition_schema import schema_errors
 from api.custom.schema import Schema
 from api.errors import duplicate, forbidden_field, invalid, required, too_many
 from api.meta import Obj
-from api.validation import Errors, dns_1035_label, dns_subdomain, immutable, one_of
+from api.validation import Errors, dns_1035_label, dns_subdomain, immutable, mixed_case, one_of
 
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS = ("binary", "byte", "date", "date-time", "double", "float", "int32", "int64", "password")
@@ -107,11 +107,8 @@ def _names(names: Obj, at: str) -> Errors:
         if names.get(name):
             errors += dns_1035_label(names[name], f"{at}.{name}")
     for name in ("kind", "listKind"):
-        value = names.get(name)
-        for wrong in dns_1035_label(value.lower(), f"{at}.{name}") if value else []:
-            detail = wrong.message.partition('": ')[2]
-            why = f"may have mixed case, but should otherwise match: {detail}"
-            errors.append(invalid(wrong.field, value, why))
+        if names.get(name):
+            errors += mixed_case(names[name], f"{at}.{name}")
     for name in ("shortNames", "categories"):
         for index, value in enumerate(names.get(name) or []):
             errors += dns_1035_label(value, f"{at}.{name}[{index}]")

@@ -8,7 +8,7 @@ from typing import Any
 from api.custom.pruning import embedded_resources
 from api.custom.schema import Schema
 from api.errors import invalid, required
-from api.validation import Errors, dns_1035_label, object_meta, path_segment
+from api.validation import Errors, mixed_case, object_meta, path_segment
 
 
 def embedded_metadata(value: Any, schema: Schema, at: str) -> Errors:
@@ -22,11 +22,11 @@ def embedded_metadata(value: Any, schema: Schema, at: str) -> Errors:
         for name in ("apiVersion", "kind"):
             text = inner.get(name)
             if text is None or text == "":
-                errors.append(required(f"{field}.{name}", "must not be empty"))
+                errors.append(required(f"{field}.{name}"))
             elif not isinstance(text, str):
                 errors.append(invalid(f"{field}.{name}", text, "must be a string"))
             elif name == "kind":
-                errors += dns_1035_label(text.lower(), f"{field}.kind")
+                errors += mixed_case(text, f"{field}.kind")
         metadata = inner.get("metadata")
         if metadata is not None and not isinstance(metadata, dict):
             errors.append(invalid(f"{field}.metadata", metadata, "must be an object"))

@@ -16,9 +16,11 @@ def duplicates(value: Any, schema: Schema | None, at: str) -> Errors:
         return []
     errors: Errors = []
     if isinstance(value, dict):
+        fields = schema.get("properties") or {}
         for name, item in value.items():
             if isinstance(item, dict | list):
-                errors += duplicates(item, child_of(schema, name), f"{at}.{name}" if at else name)
+                below = f".{name}" if name in fields else f"[{name}]"
+                errors += duplicates(item, child_of(schema, name), f"{at}{below}" if at else name)
     elif isinstance(value, list):
         kind, keys = schema.get("x-kubernetes-list-type"), schema.get("x-kubernetes-list-map-keys") or []
         seen: set[bytes] = set()

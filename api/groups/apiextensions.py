@@ -16,6 +16,7 @@ CUSTOM_RESOURCE_DEFINITIONS = Resource(
     ("api-extensions",),
     subresources=("status",),
     has_generation=True,
+    needs_version=True,
     hooks=definition.HOOKS,
 )
 

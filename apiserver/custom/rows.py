@@ -48,6 +48,7 @@ def _row(definition: Obj, version: Obj, names: Obj, stored: Resource | None) -> 
         subresources=tuple(name for name in ("scale", "status") if name in subresources),
         fields=dict.fromkeys(selectable, ""),
         has_generation=True,
+        needs_version=True,
         hooks=hooks_of(custom, columns, cells),
         stored_as=stored,
         custom=custom,

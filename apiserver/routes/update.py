@@ -30,8 +30,15 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
     obj = await decode.read_object(request, res)
     namespace = info.namespace if res.namespaced else ""
     decode.check_names(obj, namespace, info.name)
+
+    def replacement(_: Obj) -> Obj:
+        if res.needs_version and obj["metadata"].get("resourceVersion") in (None, "", "0"):
+            wrong = errors.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+            raise errors.invalid_object(res.group, res.plural, info.name, [wrong])
+        return copy.deepcopy(obj)
+
     changed = await change(
-        context, request.user, res, namespace, info.name, lambda _: copy.deepcopy(obj),
+        context, request.user, res, namespace, info.name, replacement,
         subresource=info.subresource, dry_run=request.dry_run, track=managing.tracker(context, request, res),
     )  # fmt: skip
     return represent.one(form, request, res, changed, context.now())

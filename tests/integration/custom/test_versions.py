@@ -97,7 +97,8 @@ def test_without_conversion_only_the_version_changes(
     listed = http.get(path.format("v1")).json()
     assert (listed["apiVersion"], listed["kind"]) == (f"{group}/v1", "CronTabList")
     assert listed["items"][0]["apiVersion"] == f"{group}/v1"
-    assert kubectl.run("get", "crontabs", "-o", "jsonpath={.items[0].apiVersion}").ok().stdout == f"{group}/v1"
+    found = kubectl.run("get", f"crontabs.{group}", "-o", "jsonpath={.items[0].apiVersion}").ok().stdout
+    assert found == f"{group}/v1", "the preferred version"
 
 
 def test_a_webhook_converts(http: Raw, webhook: Webhook, namespace: str, group: str, define: Define) -> None:
