@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.cel.program import CompileError, Program
-from api.cel.rules import compile_rule
+from api.cel.rules import compile_rule, compile_rules
 from api.cel.shapes import Schema, shape_of
 from api.cel.types import BOOL, STRING, UNBOUNDED
 from api.cel.where import RULES, field_path, has_rules
@@ -86,6 +86,10 @@ def _walk(schema: Schema, place: _Place, found: _Findings) -> None:
     found.errors += wrong
     if given and not wrong:
         _rules(given, schema, place, found)
+    default = schema.get("default")
+    if default is not None and not found.errors:
+        rules = compile_rules(schema, root=place.root)
+        found.errors += rules.validate(default, None, f"{at}.default") if rules else []
 
 
 def _times(count: float | None, limit: Any) -> float | None:

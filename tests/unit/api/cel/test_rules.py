@@ -283,6 +283,13 @@ def test_rules_that_are_malformed(rule, error):
     assert [str(e) for e in check_rules(obj([rule], a=INT), AT)] == [f"{AT}.x-kubernetes-validations[0].{error}"]
 
 
+def test_defaults_keep_the_rules() -> None:
+    schema = obj(v=INT | {"default": 0, "x-kubernetes-validations": [{"rule": "self > 0"}]})
+    assert [str(e) for e in check_rules(schema, AT)] == [
+        f"{AT}.properties[v].default: Invalid value: 0: failed rule: self > 0"
+    ]
+
+
 def test_old_values_that_cannot_be_found_again():
     bad = obj(v=array(INT | {"x-kubernetes-validations": [{"rule": "self == oldSelf"}]}))
     assert [str(e) for e in check_rules(bad, AT)] == [
