@@ -145,6 +145,7 @@ class Reads:
             revision=lambda: self._cache.revision,
             bookmarks=bookmarks,
             timeout=timeout,
+            crowd=lambda: len(collection.watchers),
             view=(lambda changes: self.views.events(res, selection, changes)) if viewed else None,
             close=lambda: collection.watchers.discard(watcher),
         )

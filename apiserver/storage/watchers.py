@@ -13,12 +13,13 @@ from itertools import chain
 from typing import Any
 
 from api.registry import Resource
-from apiserver.storage.selection import Rendered, Selection, bookmark, effect
+from apiserver.storage.selection import Rendered, Selection, bookmark
 from apiserver.storage.stored import Stored, WatchEvent, event, status_event
 
 _MOST_QUEUED = 8192
 _BATCH = 512
 _BOOKMARK_SECONDS = 60.0
+_CROWD_SECONDS, _SHORTEST_MOMENT, _LONGEST_MOMENT = 0.0001, 0.005, 0.1
 
 
 class Watcher:
@@ -41,7 +42,7 @@ class Watcher:
     def offer(self, rendered: Rendered) -> None:
         if self.ended or rendered.change.revision <= self._after:
             return
-        kind = effect(rendered.change, self.selection)
+        kind = rendered.effect(self.selection)
         if kind is not None:
             self.push(rendered if self._unread else rendered.event(kind))
 
@@ -148,6 +149,7 @@ class Watch:
         revision: Callable[[], int],  # how far the cache is
         bookmarks: bool = False,
         timeout: float = 0,  # seconds; 0 = none
+        crowd: Callable[[], int] = lambda: 1,  # how many watch the same collection
         view: Callable[[Sequence[Rendered]], Awaitable[list[WatchEvent]]] | None = None,  # of what is queued unread
         close: Callable[[], None] = lambda: None,
     ) -> None:
@@ -162,6 +164,8 @@ class Watch:
         self._bookmarks = bookmarks
         self._end = now + timeout if timeout else None
         self._next_bookmark = now + _BOOKMARK_SECONDS
+        self._crowd = crowd
+        self._not_before = 0.0
         self._view = view
         self._close = close
         self._over = False
@@ -190,6 +194,7 @@ class Watch:
             return first
         while not self._over:
             if self._watcher.queue:
+                await self._pace()
                 if events := await self._take(self._watcher.queue):
                     return events
                 continue
@@ -207,6 +212,16 @@ class Watch:
                 moments.append(self._next_bookmark)
             await self._watcher.wait(min(moments) - now if moments else None)
         return ()
+
+    async def _pace(self) -> None:
+        """In a crowd, what happens within a moment goes out in one piece: a write to a connection costs more than the
+        events in it. Who has heard nothing for that long is told at once."""
+        now = asyncio.get_running_loop().time()
+        if now < self._not_before and len(self._watcher.queue) < _BATCH and not self._watcher.ended:
+            await asyncio.sleep(self._not_before - now)
+            now = self._not_before
+        moment = self._crowd() * _CROWD_SECONDS
+        self._not_before = now + min(moment, _LONGEST_MOMENT) if moment >= _SHORTEST_MOMENT else 0.0
 
     async def _take(self, queue: deque[WatchEvent | Rendered]) -> list[WatchEvent]:
         taken = [queue.popleft() for _ in range(min(len(queue), _BATCH))]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import uvloop
 
-from tests.bench import api, pods, scheduling
+from tests.bench import api, pods, scheduling, watching
 from tests.bench.report import Report
 
-_SECTIONS = ("api", "scheduling", "pods")
+_SECTIONS = ("api", "watching", "scheduling", "pods")
 
 
 def main() -> int:
@@ -33,6 +33,8 @@ def main() -> int:
         directory = Path(scratch)
         if "api" in chosen:
             uvloop.run(api.measure(report, directory / "api"))
+        if "watching" in chosen:
+            uvloop.run(watching.measure(report, directory / "watching"))
         if "scheduling" in chosen:
             uvloop.run(scheduling.measure(report, directory / "scheduling"))
         if "pods" in chosen:
