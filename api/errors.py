@@ -15,6 +15,7 @@
     ├── Invalid           422   the object breaks a rule; details.causes name the fields
     ├── TooManyRequests   429   come back after details.retryAfterSeconds
     ├── InternalError     500   our fault
+    ├── Unexplained       500   somebody else's fault, in their words
     ├── ServiceUnavailable 503  a part we need (etcd, a node) is away
     └── Timeout           504   no answer in time; the write may have happened
 
@@ -114,6 +115,12 @@ class TooManyRequests(ApiError):
 
 class InternalError(ApiError):
     code, reason = 500, "InternalError"
+
+
+class Unexplained(ApiError):
+    """A failure that upstream passes on as it is: kubectl prints it without a reason."""
+
+    code, reason = 500, ""
 
 
 class ServiceUnavailable(ApiError):

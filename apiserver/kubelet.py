@@ -12,10 +12,10 @@ from urllib.parse import quote, urlencode
 import aiohttp
 import orjson
 
-from api.errors import ApiError, InternalError, from_status
+from api.errors import ApiError, InternalError, Unexplained, from_status
 from api.meta import Obj
 from apiserver.response import Stream
-from apiserver.streaming.proxy import Proxy
+from apiserver.streaming.proxy import Proxy, dial_failure
 
 log = logging.getLogger("apiserver.kubelet")
 
@@ -88,10 +88,10 @@ async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         response.close()
 
 
-def unreachable(url: str, error: BaseException) -> InternalError:
+def unreachable(url: str, error: BaseException) -> ApiError:
     """Upstream's words for a kubelet that does not answer."""
     plain = url.partition("?")[0]
-    return InternalError(f'Get "{plain}": dial kubelet: {error}' if str(error) else f'Get "{plain}": {error!r}')
+    return Unexplained(f'Get "{plain}": {dial_failure(error, url)}')
 
 
 def from_kubelet(code: int, body: bytes) -> ApiError:

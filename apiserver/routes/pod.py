@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from api.builtin import NODES
-from api.errors import BadRequest
+from api.errors import BadRequest, ServiceUnavailable, Unexplained
 from api.meta import Obj
 from apiserver.context import Context
 from apiserver.kubelet import Query, address_of
@@ -49,4 +49,7 @@ async def connect(context: Context, request: Request, pod: Obj, path: str, query
     if tunnel.is_websocket(request):
         context.authorizer.check(request.user, replace(request.info, verb="create"))
     url = address_of(node).url("https", path, query)
-    return await context.proxy.relay(request, url, tls=context.kubelet.tls)
+    try:
+        return await context.proxy.relay(request, url, tls=context.kubelet.tls)
+    except ServiceUnavailable as error:  # upstream's proxy gives this one no reason
+        raise Unexplained(error.message.replace("error trying to reach service", "error dialing backend")) from error

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
-from api.errors import ApiError, ServiceUnavailable
+from api.errors import ServiceUnavailable
 from apiserver.request import Request
 from apiserver.response import Answer, Header, Reply, Stream
 from apiserver.streaming import links, tunnel
@@ -82,7 +83,7 @@ class Proxy:
                 return await tunnel.open_tunnel(request, url, tls, server_name, passed, _CONNECT_SECONDS)
             return await self._relay(request, url, tls, server_name, passed, prepend)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise unreachable(error) from error
+            raise ServiceUnavailable(f"error trying to reach service: {dial_failure(error, url)}") from error
 
     async def _relay(
         self,
@@ -117,8 +118,15 @@ class Proxy:
         return Stream(pieces, b"", response.status, given)
 
 
-def unreachable(error: BaseException) -> ApiError:
-    return ServiceUnavailable(f"error trying to reach service: {error or repr(error)}")
+def dial_failure(error: BaseException, url: str) -> str:
+    """`dial tcp 10.0.0.1:80: connect: connection refused`, as people search for it."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    where = f"dial tcp {urlsplit(url).netloc}"
+    if isinstance(cause, TimeoutError):
+        return f"{where}: i/o timeout"
+    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError):
+        return f"{where}: connect: {os.strerror(cause.errno).lower()}"
+    return str(error) or repr(error)
 
 
 def slash_redirect(request: Request) -> Reply:

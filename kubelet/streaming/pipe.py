@@ -12,6 +12,7 @@ from api.errors import BadRequest, Forbidden
 
 _CHUNK = 64 * 1024
 _FAREWELL_SECONDS = 5.0
+_LARGEST_MESSAGE = 32 << 20
 SPDY = "SPDY/3.1"
 
 
@@ -133,6 +134,8 @@ async def websocket(request: web.Request, offered: tuple[str, ...]) -> web.WebSo
     asked = [p.strip() for p in request.headers.get("Sec-WebSocket-Protocol", "").split(",") if p.strip()]
     if asked and not set(asked) & set(offered):
         raise BadRequest(f"requested protocol(s) are not supported: {asked}; supports {list(offered)}")
-    socket = web.WebSocketResponse(protocols=offered, compress=False, max_msg_size=0, timeout=_FAREWELL_SECONDS)
+    socket = web.WebSocketResponse(
+        protocols=offered, compress=False, max_msg_size=_LARGEST_MESSAGE, timeout=_FAREWELL_SECONDS
+    )
     await socket.prepare(request)
     return socket

@@ -172,6 +172,19 @@ async def test_refusals_in_the_words_of_each_protocol(
     assert refused.value.status in (400, 500)
 
 
+async def test_a_node_that_does_not_answer(
+    kubelet: FakeKubelet, ours: ApiClient, kubectl: Kubectl, namespace: str
+) -> None:
+    """In the words people search for."""
+    away = {"status": {"daemonEndpoints": {"kubeletEndpoint": {"Port": 9}}}}
+    await ours.patch(NODES, namespace, away, subresource="status")
+    said = (await asyncio.to_thread(kubectl.run, "exec", "web", "--", "ls")).failed().stderr
+    assert "error dialing backend: dial tcp 127.0.0.1:9: connect: connection refused" in said, said
+    said = (await asyncio.to_thread(kubectl.run, "logs", "web")).failed().stderr
+    assert said.startswith('Error from server: Get "https://127.0.0.1:9/containerLogs/'), said
+    assert said.endswith("dial tcp 127.0.0.1:9: connect: connection refused\n"), said
+
+
 async def test_a_slow_client_slows_the_command(
     kubelet: FakeKubelet, http: aiohttp.ClientSession, namespace: str
 ) -> None:
