@@ -68,8 +68,8 @@ def decode(
 ) -> tuple[Obj, list[str]]:
     """The object a client meant, and the warnings it should hear.
 
-    Nulls, unknown fields and what means nothing are dropped. BadRequest when a field has the wrong type, or, under Strict, when a
-    field is unknown or was given `twice` (in strict decoding's words).
+    Nulls, unknown fields and what means nothing are dropped. BadRequest when a field has the wrong type, or, under
+    Strict, when a field is unknown or was given `twice` (in strict decoding's words).
     """
     # A custom kind may want a null; its own default hook drops the others.
     obj = drop_nulls(obj) if resource.custom is None else copy_of_custom(obj)

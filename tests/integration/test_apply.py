@@ -237,7 +237,7 @@ def test_managed_fields_may_be_cleared(kubectl: Kubectl) -> None:
 
 def test_at_most_ten_updaters_are_noted(core: CoreV1Api, kubectl: Kubectl, namespace: str) -> None:
     """KEP-555: the oldest are put together as ancient-changes."""
-    core.create_namespaced_config_map(namespace, config_map("a"), field_manager="m0")
+    core.create_namespaced_config_map(namespace, config_map("a", {"k": ""}), field_manager="m0")
     for number in range(12):
         core.patch_namespaced_config_map("a", namespace, {"data": {f"k{number}": ""}}, field_manager=f"m{number:02}")
     found = entries(kubectl, "cm", "a")
