@@ -35,18 +35,72 @@ _YamlLoader.yaml_implicit_resolvers = {
 }
 
 
+_DEEPEST = 200  # levels of nesting; JSON is written to 254, and ours walk objects by recursion
+_LARGEST = 1_000_000  # nodes of a YAML document, aliases written out
+_TOO_DEEP = "error decoding body: exceeded max depth"
+
+
+def check_depth(data: Any) -> None:
+    """BadRequest for what is nested deeper than any object has a reason to be."""
+    level, depth = [data], 0
+    while level:
+        depth += 1
+        if depth > _DEEPEST:
+            raise BadRequest(_TOO_DEEP)
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+
+
+def json_of(body: bytes) -> Any:
+    """JSON of a depth that can be worked with. ValueError when it is none."""
+    data = orjson.loads(body)
+    if isinstance(data, dict | list) and body.count(b"{") + body.count(b"[") > _DEEPEST:
+        check_depth(data)
+    return data
+
+
 def _json(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
+        return json_of(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"error decoding body: {error}") from error
 
 
 def _yaml(body: bytes) -> Any:
+    """YAML as the JSON it stands for: names are text, numbers have 64 bits."""
     try:
-        return yaml.load(body, _YamlLoader)  # a subclass of the safe loader
-    except (yaml.YAMLError, ValueError) as error:
+        _check_yaml(body)
+        data = yaml.load(body, _YamlLoader)  # a subclass of the safe loader
+        return orjson.loads(orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS))
+    except (yaml.YAMLError, ValueError, TypeError) as error:
         raise BadRequest(f"error decoding body: {error}") from error
+
+
+def _check_yaml(body: bytes) -> None:
+    """Refuses nesting, which the loader follows on C's stack until it ends, and aliases of aliases, by which a few
+    bytes stand for gigabytes."""
+    sizes: dict[str, int] = {}
+    within: list[tuple[str | None, int]] = [(None, 0)]
+    for event in yaml.parse(body, _YamlLoader):
+        anchor, size = getattr(event, "anchor", None), 0
+        if isinstance(event, yaml.CollectionStartEvent):
+            within.append((anchor, 1))
+            if len(within) > _DEEPEST:
+                raise BadRequest(_TOO_DEEP)
+            continue
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = within.pop()
+        elif isinstance(event, yaml.AliasEvent):
+            size = sizes.get(event.anchor, _LARGEST + 1)  # not known before it is whole: it holds itself
+            anchor = None
+        elif isinstance(event, yaml.ScalarEvent):
+            size = 1
+        if anchor:
+            sizes[anchor] = size
+        of, so_far = within[-1]
+        within[-1] = of, so_far + size
+        if so_far + size > _LARGEST:
+            raise BadRequest("error decoding body: yaml: document contains excessive aliasing")
 
 
 _YAML = ("application/yaml", "application/apply-patch+yaml")
@@ -121,7 +175,10 @@ def given_twice(request: Request, body: bytes, data: Any) -> list[str]:
             for index, item in enumerate(value):
                 look(item, f"{at}[{index}]")
 
-    look(json.loads(body, object_pairs_hook=_pairs), "")
+    try:
+        look(json.loads(body, object_pairs_hook=_pairs), "")
+    except ValueError:
+        return _lines_given_twice(body)  # YAML in braces
     return found
 
 

@@ -321,9 +321,9 @@ def apply(door: Door, live: Obj | None, config: Obj, manager: str, *, force: boo
             "Incorrect version specified in apply patch. "
             f"Specified patch version: {version}, expected: {resource.api_version}"
         )
+    check(door, config)
     if (config.get("metadata") or {}).get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
-    check(door, config)
     kept: Obj = (
         live if live is not None else {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {}}
     )
@@ -345,7 +345,9 @@ def apply(door: Door, live: Obj | None, config: Obj, manager: str, *, force: boo
 
 
 def _about(door: Door, obj: Obj) -> str:
-    metadata, resource = obj.get("metadata") or {}, door.resource
+    metadata, resource = obj.get("metadata"), door.resource
+    if not isinstance(metadata, dict):
+        metadata = {}
     where = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
     return f"{where}; {resource.group}/{resource.version}, Kind={resource.kind}"
 

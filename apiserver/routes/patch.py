@@ -54,7 +54,7 @@ async def read(request: Request, res: Resource) -> Transform:
     media = media_of(request, res)
     body = await request.body()
     try:
-        patch = orjson.loads(body)
+        patch = decode.json_of(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"error decoding patch: {error}") from error
     if media == _JSON and isinstance(patch, list) and len(patch) > _MOST_OPERATIONS:
@@ -65,6 +65,7 @@ async def read(request: Request, res: Resource) -> Transform:
     def transform(current: Obj) -> Obj:
         request.warnings.clear()
         wanted = _FORMATS[media](res, current, patch)
+        decode.check_depth(wanted)
         shown = go.plain(patch) if media == _STRATEGIC else ""
         patched = _shaped(request, res, wanted, shown)
         decode.check_names(patched, namespace, info.name)
@@ -108,7 +109,7 @@ async def read_config(request: Request) -> Obj:
     """The configuration to apply: YAML, of which JSON is a part."""
     body = await request.body()
     try:
-        config = orjson.loads(body)
+        config = decode.json_of(body)
     except orjson.JSONDecodeError:
         config = decode.raw(body, "application/yaml")
     if not isinstance(config, dict):
@@ -129,7 +130,9 @@ def applier(request: Request, door: Door, config: Obj, manager: str) -> Callable
 
     def transform(current: Obj | None) -> Obj:
         request.warnings.clear()
-        applied = decode.shaped(request, res, managers.apply(door, current, config, manager, force=force))
+        made = managers.apply(door, current, config, manager, force=force)
+        decode.check_depth(made)
+        applied = decode.shaped(request, res, made)
         decode.check_names(applied, info.namespace if res.namespaced else "", info.name)
         return applied
 
