@@ -16,7 +16,7 @@ from api import meta, selectors
 from api.builtin import API_SERVICES, ENDPOINT_SLICES, SERVICES
 from api.errors import ApiError, NotFound
 from api.meta import Obj
-from apiserver.aggregation.remote import RemoteApi, Unavailable, identity
+from apiserver.aggregation.remote import OPENAPI, RemoteApi, Unavailable, identity
 from apiserver.auth.user import User
 from apiserver.context import Context
 from apiserver.discovery import from_resource_list
@@ -48,7 +48,7 @@ async def _judge(context: Context, api: RemoteApi) -> None:
     condition = {"type": "Available", "status": "True", "reason": "Passed", "message": "all checks passed"}
     try:
         await _check_service(context, api)
-        api.resources = await _discover(context, api)
+        await _discover(context, api)
     except Unavailable as error:
         condition |= {"status": "False", "reason": error.reason, "message": str(error)}
     api.available = condition["status"] == "True"
@@ -87,14 +87,26 @@ async def _check_service(context: Context, api: RemoteApi) -> None:
         raise Unavailable("MissingEndpoints", text)
 
 
-async def _discover(context: Context, api: RemoteApi) -> list[Obj]:
-    """The resources its server tells of."""
+async def _discover(context: Context, api: RemoteApi) -> None:
+    """What its server tells of: its resources, and where their OpenAPI document is, if it has one."""
+    document = await _ask(context, api, api.path)
+    api.resources = from_resource_list(document) if isinstance(document, dict) else []
+    if not api.available:
+        try:
+            index = await _ask(context, api, OPENAPI)
+            api.openapi = str(index["paths"][api.path[1:]]["serverRelativeURL"])
+        except (Unavailable, LookupError, TypeError):
+            api.openapi = ""  # upstream asks for none
+
+
+async def _ask(context: Context, api: RemoteApi, path: str) -> Any:
+    """The JSON at `path` of its server, None when it is something else."""
     try:
-        url = f"https://{await context.aggregation.host(api)}{api.path}"
+        url = f"https://{await context.aggregation.host(api)}{path}"
     except ApiError as error:
         raise Unavailable("FailedDiscoveryCheck", error.message) from error
     why = f"failing or missing response from {url}: "
-    headers = [(k.decode(), v.decode("latin-1")) for k, v in (*identity(_CHECKER), (b"accept", b"application/json"))]
+    headers = [(name.decode(), value.decode()) for name, value in identity(_CHECKER)]
     try:
         async with (
             asyncio.timeout(_TIMEOUT),
@@ -108,14 +120,13 @@ async def _discover(context: Context, api: RemoteApi) -> list[Obj]:
         ):
             if not 200 <= response.status < 300:
                 raise Unavailable("FailedDiscoveryCheck", f"{why}bad status from {url}: {response.status}")
-            document: Any = orjson.loads(await response.read())
+            return orjson.loads(await response.read())
     except TimeoutError:
         raise Unavailable("FailedDiscoveryCheck", f"timed out waiting for {url}") from None
     except (aiohttp.ClientError, OSError) as error:
         raise Unavailable("FailedDiscoveryCheck", f'{why}Get "{url}": {error}') from error
     except orjson.JSONDecodeError:
-        return []  # upstream asks for no more than an answer
-    return from_resource_list(document) if isinstance(document, dict) else []
+        return None  # upstream asks for no more than an answer
 
 
 def _serves(endpoint_slice: Obj, port: str) -> bool:

@@ -27,6 +27,7 @@ from apiserver.services import endpoint_of
 from apiserver.storage.store import Store
 from apiserver.streaming.proxy import Proxy
 
+OPENAPI = "/openapi/v3"
 _DEADLINE = 60.0  # until its answer begins
 UNAVAILABLE = Reply(b"service unavailable\n", 503, b"text/plain; charset=utf-8")
 
@@ -41,12 +42,14 @@ class Unavailable(Exception):
 
 @dataclass(slots=True)
 class RemoteApi:
-    """One APIService with a Service. `resources` are what its server told last."""
+    """One APIService with a Service. `resources` are what its server told last, `openapi` where the document of its
+    version is."""
 
     name: str
     spec: Obj
     available: bool
     resources: list[Obj] = field(default_factory=list)
+    openapi: str = ""
 
     @property
     def path(self) -> str:
@@ -76,6 +79,7 @@ class Aggregation:
         """Whose `path` is, when it is not ours."""
         if not self._apis:
             return None
+        path = path.removeprefix(OPENAPI)
         return self._apis.get("/".join(path.rstrip("/").split("/", 4)[:4]))
 
     def take(self, api_services: Iterable[Obj]) -> list[RemoteApi]:
@@ -84,7 +88,8 @@ class Aggregation:
         for obj in api_services:
             api = RemoteApi(meta.name(obj), obj["spec"], meta.is_condition_true(obj, "Available"))
             known = before.get(api.path)
-            api.resources = known.resources if known is not None else []
+            if known is not None:
+                api.resources, api.openapi = known.resources, known.openapi
             self._apis[api.path] = api
         return list(self._apis.values())
 
@@ -101,6 +106,10 @@ class Aggregation:
             )
             for api in self._apis.values()
         ]
+
+    def documents(self) -> dict[str, str]:
+        """`apis/GROUP/VERSION` → where its OpenAPI document is."""
+        return {api.path[1:]: api.openapi for api in self._apis.values() if api.available and api.openapi}
 
     async def relay(self, request: Request, api: RemoteApi) -> Answer:
         if not api.available:

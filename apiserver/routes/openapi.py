@@ -7,6 +7,7 @@ kept for ever, and with an outdated one the client is sent to the current.
 from __future__ import annotations
 
 import gzip
+import zlib
 from datetime import timedelta
 from email.utils import format_datetime
 
@@ -34,10 +35,17 @@ def _documents(request: HttpRequest) -> Documents:
 @router.get("/openapi/v3")
 async def index(request: HttpRequest) -> Response:
     documents = _documents(request)
-    tag = f'"{documents.hash_of_all()}"'
+    context: Context = request.app.state.context
+    behind = context.aggregation.documents()
+    tag = (
+        f'"{documents.hash_of_all()}{zlib.crc32(repr(behind).encode()):X}"'
+        if behind
+        else f'"{documents.hash_of_all()}"'
+    )
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"etag": tag})
     listed = {name: {"serverRelativeURL": _url(name, hash_)} for name, hash_ in documents.hashes().items()}
+    listed |= {name: {"serverRelativeURL": url} for name, url in behind.items()}
     return Response(orjson.dumps({"paths": listed}), media_type=_JSON, headers={"etag": tag})
 
 

@@ -43,6 +43,17 @@ WIDGETS = {
     ],
 }  # fmt: skip
 
+KIND = {"group": GROUP, "version": VERSION, "kind": "Widget"}
+INDEX = {"paths": {ROOT[1:]: {"serverRelativeURL": f"/openapi/v3{ROOT}?hash=1"}}}
+OPENAPI = {
+    "openapi": "3.0.0",
+    "info": {"title": "ext", "version": "1"},
+    "paths": {f"{ROOT}/widgets": {"get": {"responses": {}, "x-kubernetes-group-version-kind": KIND}}},
+    "components": {"schemas": {"widget": {
+        "type": "object", "description": "What boats are made of.", "x-kubernetes-group-version-kind": [KIND],
+        "properties": {"size": {"type": "integer", "description": "In ells."}}}}},
+}  # fmt: skip
+
 
 def own_address() -> str:
     """An address of this machine that a pod could have: loopback is not allowed."""
@@ -72,6 +83,8 @@ class Extension:
             return web.Response(status=500)
         if request.path == ROOT:
             return web.json_response(WIDGETS)
+        if request.path.startswith("/openapi/v3"):
+            return web.json_response(OPENAPI if request.path.endswith(VERSION) else INDEX)
         namespace = request.path.split("/")[5]
         if request.method == "POST":
             return web.json_response({**await request.json(), "echo": True}, status=201)
@@ -179,6 +192,9 @@ async def test_an_extension_server_is_found_asked_and_missed(
             assert created == {**made_one, "echo": True}
             watched = (await run("get", "--raw", f"{raw}?watch=true")).ok().lines
             assert [json.loads(line)["object"]["metadata"]["name"] for line in watched] == ["one", "two"]
+
+            explained = (await run("explain", "widgets.size")).ok().stdout
+            assert "In ells." in explained
 
             extension.broken = True
             assert "bad status from" in await _becomes(ours, "False", "FailedDiscoveryCheck")
