@@ -161,12 +161,6 @@ def label_selector(selector: Mapping[str, Any] | None, field: str) -> Errors:
     return errors
 
 
-def not_negative(obj: Mapping[str, Any], name: str, field: str) -> Errors:
-    """`obj[name]`, if present, is at least 0."""
-    value = obj.get(name)
-    return [invalid(f"{field}.{name}", value, _NOT_NEGATIVE)] if value is not None and value < 0 else []
-
-
 def one_of(value: str | None, allowed: Iterable[str], field: str) -> Errors:
     if not value:
         return [required(field)]
