@@ -448,6 +448,20 @@ class TestGarbageCollector:
              '"default"'),
         ]  # fmt: skip
 
+    async def test_owners_of_the_cluster(self, api: FakeApi, clock: FakeClock) -> None:
+        """A cluster-scoped owner owns across namespaces; an object of the cluster cannot have one of a namespace."""
+        holder = api.put(NODES, node("n1"))
+        api.put(CONFIG_MAPS, owned("of-node", holder))
+        stranger = api.put(CONFIG_MAPS, owned("stranger"))
+        api.put(NODES, owned("n2", stranger, namespace=""))
+        async with Running(api, clock, GarbageCollectorLoop):
+            await clock.run_for(10)
+            assert [plural for _, plural, _ in api.calls if plural != "events"] == []
+            await api.delete(NODES, "n1")
+            await clock.run_for(2)
+        assert [meta.name(o) for o in api.all(CONFIG_MAPS)] == ["stranger"]
+        assert [meta.name(o) for o in api.all(NODES)] == ["n2"]
+
     async def test_foreground_waits_for_the_whole_tree(self, api: FakeApi, clock: FakeClock) -> None:
         root = api.put(CONFIG_MAPS, owned("root"))
         middle = api.put(CONFIG_MAPS, owned("middle", root))
