@@ -91,3 +91,24 @@ def test_a_watcher_of_one_node_hears_of_pods_that_come_and_go() -> None:
     watchers.discard(watcher)
     watchers.discard(watcher)
     assert len(watchers) == 0
+
+
+async def test_in_a_crowd_a_moments_events_come_together() -> None:
+    """The first at once, those of the next moment in one piece."""
+    watcher = Watcher(ALL, after=0)
+    watch = Watch(PODS, watcher, revision=lambda: 0, crowd=lambda: 200)
+    watcher.offer(added("p", 1))
+    began = asyncio.get_running_loop().time()
+    assert len(await watch.batch()) == 1
+    assert asyncio.get_running_loop().time() - began < 0.01
+    watcher.offer(added("p", 2))
+    asyncio.get_running_loop().call_later(0.005, watcher.offer, added("p", 3))
+    assert [e.revision for e in await watch.batch()] == [2, 3]
+    assert asyncio.get_running_loop().time() - began >= 0.02
+
+
+def test_watchers_of_the_same_share_one_judgement() -> None:
+    assert select("a", EVERYTHING, FieldSelector()) is select("a", EVERYTHING, FieldSelector())
+    rendered = added("p", 1)
+    assert rendered.effect(ALL) == rendered.effect(ALL) == "ADDED"
+    assert rendered.effect(select("elsewhere", EVERYTHING, FieldSelector())) is None
