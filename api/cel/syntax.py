@@ -15,6 +15,7 @@ from api.cel.types import BOOL, BYTES, DOUBLE, INT, NULL, STRING, UINT, Type
 from api.cel.values import Uint
 
 _DEEPEST = 250
+_LONGEST = 100_000
 
 
 class CompileError(Exception):
@@ -110,6 +111,9 @@ class _Token:
 
 def parse(source: str) -> Node:
     """The tree of one expression. CompileError when it is none."""
+    if len(source) > _LONGEST:
+        why = f"expression code point size exceeds limit: size: {len(source)}, limit {_LONGEST}"
+        raise CompileError(source[:80], 0, why)
     return _Parser(source).whole()
 
 

@@ -201,6 +201,11 @@ def test_nesting_is_limited():
         compile("(" * 5000 + "1" + ")" * 5000, {})
 
 
+def test_length_is_limited():
+    with pytest.raises(CompileError, match="expression code point size exceeds limit: size: 100001, limit 100000"):
+        compile("1" * 100_001, {})
+
+
 def test_missing_variables_are_absent_values():
     program = compile("old.hasValue() ? old.value() : -1", {"old": DYN})
     assert program.uses == {"old"}
