@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from api import canonical, meta, omitting, schemas
-from api.errors import BadRequest, FieldError, invalid_object
+from api.errors import BadRequest, FieldError, forbidden_field, invalid_object
 from api.meta import Obj
 from api.patch.fields import LEAF, Fields
 from api.registry import Resource
@@ -95,7 +95,7 @@ def decode(
             f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
             f"strict decoding error: {', '.join(texts)}"
         )
-    for path in findings.unknown:
+    for path in (*findings.unknown, *findings.untold):
         schemas.remove(obj, path)
     omitting.tidy(resource, obj)
     return obj, texts if field_validation == WARN else []
@@ -149,7 +149,8 @@ def for_update(resource: Resource, new: Obj, old: Obj, *, subresource: str = "",
         for name in [k for k in new if k not in old]:
             del new[name]
         new.update(old)
-        new["metadata"] = _kept(metadata, before, (*_FIXED, "generateName", *_status_keeps(resource)))
+        kept = _status_keeps(resource) if wanted is None else _ALL_METADATA
+        new["metadata"] = _kept(metadata, before, (*_FIXED, "generateName", *kept))
         new["status"] = status or {}
         if status is None and resource.custom is not None:
             del new["status"]
@@ -215,13 +216,15 @@ def _desired(resource: Resource, obj: Obj) -> Obj:
 
 def check(resource: Resource, new: Obj, old: Obj | None, *, subresource: str = "") -> None:
     """Refuse what breaks a rule: Invalid, with every broken field."""
-    if subresource:
-        _, validate = resource.hooks.doors.get(subresource) or (None, resource.hooks.validate_status)
-        errors = validate(new, old)
-    else:
-        errors = object_meta(new["metadata"], namespaced=resource.namespaced, name_rule=resource.hooks.name_rule)
+    errors: list[FieldError] = []
+    if not subresource or old is None or _lasting(new["metadata"]) != _lasting(old["metadata"]):
+        errors += object_meta(new["metadata"], namespaced=resource.namespaced, name_rule=resource.hooks.name_rule)
         if old is not None:
             errors += _finalizers(new["metadata"], old["metadata"])
+    if subresource:
+        _, validate = resource.hooks.doors.get(subresource) or (None, resource.hooks.validate_status)
+        errors += validate(new, old)
+    else:
         ruled = resource.hooks.validate(new, old)
         findings = schemas.inspect(resource, new) if resource.custom is None else None
         if findings is not None:  # of what is missing, the kind's own rules may say more
@@ -239,13 +242,29 @@ def _finalizers(new: Obj, old: Obj) -> list[FieldError]:
     added = [f for f in new.get("finalizers") or [] if f not in (old.get("finalizers") or [])]
     if not added:
         return []
-    return [
-        FieldError(
-            "FieldValueForbidden",
-            "metadata.finalizers",
-            f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {added}",
-        )
-    ]
+    found = ", ".join(f'"{name}"' for name in added)
+    why = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{found}}}"
+    return [forbidden_field("metadata.finalizers", why)]
+
+
+def dedupe_owners(obj: Obj) -> str:
+    """Drop owner references that stand there twice; what to tell the client about it, "" when there are none."""
+    references = obj["metadata"].get("ownerReferences") or []
+    unique: list[Obj] = []
+    twice = []
+    for reference in references:
+        if reference in unique:
+            twice.append(str(reference.get("uid", "")))
+        else:
+            unique.append(reference)
+    if not twice:
+        return ""
+    obj["metadata"]["ownerReferences"] = unique
+    return (
+        ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may "
+        "reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
+        + ", ".join(dict.fromkeys(twice))
+    )
 
 
 def equal(new: Obj, old: Obj) -> bool:

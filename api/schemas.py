@@ -90,8 +90,23 @@ class Findings:
     """What is wrong with an object's shape. All empty for nearly every object."""
 
     unknown: list[Path] = field(default_factory=list)
+    untold: list[Path] = field(default_factory=list)  # unknown too, where upstream's decoder is never strict
     mistyped: list[str] = field(default_factory=list)  # texts, as Go's JSON decoder words them
     missing: list[FieldError] = field(default_factory=list)
+
+
+_PROPS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
+_DEFINITION = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition"
+_OPEN = frozenset(("items", "additionalProperties"))
+# The package leaves open what these may be: a schema, or else.
+_UNIONS: dict[str, Schema] = {
+    f"{_PROPS}Or{other}": {"if": {"type": "object"}, "then": {"$ref": f"#/$defs/{_PROPS}"}, "else": schema}
+    for other, schema in (
+        ("Array", {"type": "array", "items": {"$ref": f"#/$defs/{_PROPS}"}}),
+        ("Bool", {"type": "boolean"}),
+        ("StringArray", {"type": "array", "items": {"type": "string"}}),
+    )
+}
 
 
 @lru_cache(maxsize=256)
@@ -122,7 +137,7 @@ def _closure(name: str) -> dict[str, Schema]:
         current = pending.pop()
         if current not in found:
             found[current] = {}
-            found[current] = stripped(definitions()[current])
+            found[current] = stripped(_UNIONS.get(current) or definitions()[current])
     return found
 
 
@@ -163,7 +178,9 @@ def _inspect(name: str, obj: Obj) -> Findings | None:
         path: Path = tuple(error.instance_path)
         kind = type(error.kind).__name__
         if kind == "AdditionalProperties":
-            findings.unknown += [(*path, name) for name in error.kind.unexpected]
+            inside = name == _DEFINITION and not _OPEN.isdisjoint(path)
+            told = findings.untold if inside else findings.unknown
+            told += [(*path, name) for name in error.kind.unexpected]
         elif kind == "Required":
             # Upstream requires nothing of a status, which its own components write.
             if not path or path[0] != "status":

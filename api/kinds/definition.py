@@ -22,6 +22,9 @@ def default(definition: Obj) -> None:
             names["singular"] = names["kind"].lower()
         if not names.get("listKind"):
             names["listKind"] = names["kind"] + "List"
+    for version in spec.get("versions") or []:
+        for name, absent in (("name", ""), ("served", False), ("storage", False)):
+            version.setdefault(name, absent)
     conversion = spec.setdefault("conversion", {})
     conversion.setdefault("strategy", "None")
     service = ((conversion.get("webhook") or {}).get("clientConfig") or {}).get("service")
