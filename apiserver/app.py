@@ -20,6 +20,7 @@ from api.registry import Registry
 from apiserver import bootstrap, endpoints
 from apiserver.admission.certificates import CertificateRequests
 from apiserver.admission.chain import Admission
+from apiserver.admission.expressions import Expressions
 from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taint import TaintNodesByCondition
@@ -91,6 +92,7 @@ def build_context(options: Options) -> Context:
                 TaintNodesByCondition(),
                 Priority(store),
                 CertificateRequests(authorizer, _now),
+                Expressions(),
                 DefaultTolerationSeconds(),
             ]
         ),
