@@ -233,7 +233,11 @@ def object_meta(metadata: Obj, *, namespaced: bool, name_rule: Any = dns_subdoma
     errors += labels(metadata.get("labels"), "metadata.labels")
     errors += annotations(metadata.get("annotations"), "metadata.annotations")
     errors += _owners(metadata.get("ownerReferences") or [])
-    errors += [e for name in metadata.get("finalizers") or [] for e in finalizer(name, "metadata.finalizers")]
+    finalizers = metadata.get("finalizers") or []
+    errors += [e for name in finalizers for e in finalizer(name, "metadata.finalizers")]
+    if {"orphan", "foregroundDeletion"} <= {*finalizers}:
+        why = "finalizer orphan and foregroundDeletion cannot be both set"
+        errors.append(invalid("metadata.finalizers", shown(finalizers), why))
     return errors
 
 
@@ -246,26 +250,24 @@ def finalizer(name: str, field: str) -> Errors:
 
 
 def _owners(references: list[Obj]) -> Errors:
+    """Upstream's ValidateOwnerReferences, which does not say which reference it means."""
+    at = "metadata.ownerReferences"
     errors: Errors = []
-    for index, reference in enumerate(references):
-        at = f"metadata.ownerReferences[{index}]"
-        errors += [
-            invalid(
-                f"{at}.{name}",
-                "",
-                "must not be empty" if name != "apiVersion" else "version must not be empty",
-            )
-            for name in ("apiVersion", "kind", "name", "uid")
-            if not reference.get(name)
-        ]
-    controllers = [r for r in references if r.get("controller")]
-    if len(controllers) > 1:
-        first, second = controllers[:2]
-        errors.append(
-            invalid("metadata.ownerReferences", f"{len(references)} references",
-                    "Only one reference can have Controller set to true. Found \"true\" in references for "
-                    f"{first.get('kind')}/{first.get('name')} and {second.get('kind')}/{second.get('name')}")
-        )  # fmt: skip
+    first = ""
+    for reference in references:
+        for name in ("apiVersion", "kind", "name", "uid"):
+            if not reference.get(name):
+                what = "version must not be empty" if name == "apiVersion" else "must not be empty"
+                errors.append(invalid(f"{at}.{name}", "", what))
+        if (reference.get("apiVersion"), reference.get("kind")) == ("v1", "Event"):
+            errors.append(invalid(at, shown(reference), "/v1, Kind=Event is disallowed from being an owner"))
+        if reference.get("controller"):
+            this = f"{reference.get('kind', '')}/{reference.get('name', '')}"
+            if first:
+                where = f'Found "true" in references for {first} and {this}'
+                why = f"Only one reference can have Controller set to true. {where}"
+                errors.append(invalid(at, shown(references), why))
+            first = first or this
     return errors
 
 

@@ -79,4 +79,11 @@ def _converted(obj: Obj, source: Resource, target: Resource) -> Obj:
 def tracker(context: Context, request: Request, res: Resource) -> Track:
     """What notes the manager of this request in an object that it creates or updates."""
     manager, at = manager_of(request), door(context, res, request.info.subresource)
-    return lambda new, old: managers.track(at, new, old, manager)
+
+    def track(new: Obj, old: Obj | None) -> None:
+        warning = objects.dedupe_owners(new)
+        if warning and warning not in request.warnings:
+            request.warnings.append(warning)
+        managers.track(at, new, old, manager)
+
+    return track

@@ -201,3 +201,84 @@ def test_generated_names_fit() -> None:
     name = objects.generate_name("x" * 80)
     assert len(name) == 63
     assert objects.generate_name("web-") != objects.generate_name("web-")
+
+
+def owner(**more: Any) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u", **more}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"ownerReferences": [owner(uid="")]}, 'metadata.ownerReferences.uid: Invalid value: "": must not be empty'),
+        ({"ownerReferences": [owner(apiVersion="")]}, 'metadata.ownerReferences.apiVersion: Invalid value: "": version must not be empty'),
+        ({"ownerReferences": [owner(kind="Event")]}, "/v1, Kind=Event is disallowed from being an owner"),
+        ({"ownerReferences": [owner(controller=True), owner(uid="v", name="p", controller=True)]}, 'Only one reference can have Controller set to true. Found "true" in references for ConfigMap/o and ConfigMap/p'),
+        ({"finalizers": ["orphan", "foregroundDeletion"]}, 'metadata.finalizers: Invalid value: ["orphan","foregroundDeletion"]: finalizer orphan and foregroundDeletion cannot be both set'),
+        ({"finalizers": ["x"]}, 'metadata.finalizers: Invalid value: "x": name is neither a standard finalizer name nor is it fully qualified'),
+    ],
+)  # fmt: skip
+def test_metadata_that_breaks_a_rule(metadata: dict[str, Any], message: str) -> None:
+    """apimachinery's ValidateOwnerReferences and ValidateFinalizers."""
+    with pytest.raises(Invalid) as caught:
+        create(CONFIG_MAPS, {"metadata": {"name": "c", **metadata}})
+    assert message in caught.value.message
+
+
+def test_owner_references_that_stand_twice_are_one() -> None:
+    obj = {"metadata": {"ownerReferences": [owner(), owner(), owner(uid="v")]}}
+    assert objects.dedupe_owners(obj).endswith("duplicate UID(s) observed: u")
+    assert obj["metadata"]["ownerReferences"] == [owner(), owner(uid="v")]
+    assert objects.dedupe_owners(obj) == ""
+
+
+def test_no_finalizer_is_added_to_what_is_being_deleted() -> None:
+    old = create(CONFIG_MAPS, {"metadata": {"name": "c", "finalizers": ["x/y"]}})
+    old["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+    new = copy.deepcopy(old)
+    new["metadata"]["finalizers"].append("x/z")
+    with pytest.raises(Invalid, match=r'found new finalizers \[\]string\{"x/z"\}'):
+        objects.check(CONFIG_MAPS, new, old)
+
+
+def test_the_status_door_lets_most_metadata_through() -> None:
+    """As the status strategies of upstream's registries: a Service's labels may change, a Pod's owners may not."""
+    for resource, obj, kept in ((SERVICES, service(), ()), (PODS, pod(), ("ownerReferences",))):
+        old = create(resource, obj)
+        wanted = {"labels": {"a": "b"}, "ownerReferences": [owner()], "uid": "other", "name": "other"}
+        new = {**copy.deepcopy(old), "metadata": {**old["metadata"], **wanted}}
+        objects.for_update(resource, new, old, subresource="status")
+        assert new["metadata"]["labels"] == {"a": "b"}
+        assert ("ownerReferences" in new["metadata"]) == ("ownerReferences" not in kept)
+        assert (new["metadata"]["uid"], new["metadata"]["name"]) == (old["metadata"]["uid"], old["metadata"]["name"])
+        with pytest.raises(Invalid, match="metadata.labels"):
+            objects.check(
+                resource, {**new, "metadata": {**new["metadata"], "labels": {"a": "!"}}}, old, subresource="status"
+            )
+
+
+def test_empty_plain_values_are_left_out() -> None:
+    """Go's omitempty: what is held by pointer keeps its zero, structs stay, required fields are always there."""
+    made, _ = objects.decode(
+        PODS,
+        pod(
+            hostNetwork=False, volumes=[], nodeSelector={}, automountServiceAccountToken=False, securityContext={},
+            containers=[{"name": "a", "image": "x", "tty": False, "env": [{"name": "e", "value": ""}],
+                         "securityContext": {"runAsUser": 0}}],
+        ),
+    )  # fmt: skip
+    assert made["spec"] == {
+        "automountServiceAccountToken": False,
+        "securityContext": {},
+        "containers": [{"name": "a", "image": "x", "env": [{"name": "e"}], "securityContext": {"runAsUser": 0}}],
+    }
+    assert objects.decode(PODS, {"metadata": {"labels": {}, "managedFields": []}})[0]["metadata"] == {
+        "managedFields": []
+    }
+
+
+def test_a_write_that_only_moves_the_time_of_a_manager_is_none() -> None:
+    entry = {"manager": "m", "operation": "Update", "time": "2026-01-02T03:04:05Z", "fieldsV1": {"f:data": {}}}
+    old = {"metadata": {"name": "c", "managedFields": [entry]}}
+    assert objects.equal({"metadata": {"name": "c", "managedFields": [{**entry, "time": "2027-01-02T03:04:05Z"}]}}, old)
+    assert not objects.equal({"metadata": {"name": "c", "managedFields": [{**entry, "manager": "n"}]}}, old)
