@@ -92,7 +92,7 @@ def _template(spec: Obj, claims: list[Obj]) -> Errors:
     pod = template.setdefault("spec", {})
     for name in ("subdomain", "hostname"):
         pod.pop(name, None)
-    names = [meta.name(claim) for claim in claims]
+    names = [(claim.get("metadata") or {}).get("name", "") for claim in claims]
     own = [volume for volume in pod.get("volumes") or () if volume.get("name") not in names]
     pod["volumes"] = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in names] + own
     errors += pod_validation.template(template, "spec.template")
