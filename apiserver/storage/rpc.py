@@ -93,6 +93,7 @@ class Channel:
         if connection is None or connection.closed:
             if self._connecting is None:
                 self._connecting = asyncio.create_task(self._connect())
+                self._connecting.add_done_callback(_heard)
             try:
                 connection = await asyncio.shield(self._connecting)
             except asyncio.CancelledError as error:
@@ -118,3 +119,9 @@ class Channel:
             self._connecting = None
         self._connection = connection
         return connection
+
+
+def _heard(task: asyncio.Task[Connection]) -> None:
+    """Whoever waited may have gone: nobody needs to be told of a failed attempt then."""
+    if not task.cancelled():
+        task.exception()
