@@ -25,9 +25,10 @@ PATCH_TYPES = {
 }
 _METADATA = (
     "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,"
-    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,"
+    "application/json"
 )
-"""Objects without spec and status; a list answers with the first form, a watch with either."""
+"""Objects without spec and status: lists, watches, and what servers answer that do not know of this."""
 _HOT = ("/binding", "/status")
 _WATCH_SILENCE = 150.0  # a healthy server sends a bookmark each minute
 

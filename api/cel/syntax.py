@@ -113,7 +113,9 @@ def parse(source: str) -> Node:
     """The tree of one expression. CompileError when it is none."""
     if len(source) > _LONGEST:
         why = f"expression code point size exceeds limit: size: {len(source)}, limit {_LONGEST}"
-        raise CompileError(source[:80], 0, why)
+        error = CompileError(source[:80], 0, why)
+        error.source = source
+        raise error
     return _Parser(source).whole()
 
 
