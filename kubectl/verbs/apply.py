@@ -25,6 +25,18 @@ from kubectl.targets import no_match, scope
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _MANAGER = "kubectl-client-side-apply"
 _ATTEMPTS = 5
+_CONFLICTS = """\
+Please review the fields above--they currently have other managers. Here
+are the ways you can resolve this warning:
+* If you intend to manage all of these fields, please re-run the apply
+  command with the `--force-conflicts` flag.
+* If you do not intend to manage all of the fields, please edit your
+  manifest to remove references to the fields that should keep their
+  current managers.
+* You may co-own fields by updating your manifest to match the existing
+  value; in this case, you'll become the manager if the other manager(s)
+  stop managing the field (remove it from their configuration).
+See https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts"""
 _NOT_APPLIED = (
     "Warning: resource {name} is missing the {annotation} annotation which is required by kubectl apply. kubectl "
     "apply should only be used on resources created declaratively by either kubectl create --save-config or "
@@ -166,7 +178,10 @@ class _Applier:
             raise CliError(f"error when retrieving current configuration of:\n{_about(resource, obj)}\nfrom server "
                            f'for: "{document.source}": resource name may not be empty')  # fmt: skip
         if self._server_side:
-            applied = await self._session.patch(resource, namespace, name, obj, "apply", params=self._params)
+            try:
+                applied = await self._session.patch(resource, namespace, name, obj, "apply", params=self._params)
+            except Conflict as error:
+                raise CliError(f"{error.message}\n{_CONFLICTS}") from error
             self._report(resource, applied, "serverside-applied")
             return
         modified = with_last_applied(obj)

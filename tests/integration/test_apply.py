@@ -4,6 +4,8 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/ (here: SSA) an
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -255,3 +257,14 @@ def test_the_user_agent_names_the_manager(official: ApiClient, core: CoreV1Api, 
     official.user_agent = "my-operator/v1.2 (linux)"
     made = core.create_namespaced_config_map(namespace, config_map("a", {"k": "v"}))
     assert [(e.manager, e.operation) for e in made.metadata.managed_fields] == [("my-operator", "Update")]
+
+
+def test_the_bundled_kubectl_says_what_upstreams_says(kubectl: Kubectl, admin_kubeconfig: Path, namespace: str) -> None:
+    ours = Kubectl(admin_kubeconfig, namespace, program=Path(sys.executable).with_name("kubectl"))
+    assert apply(ours, cm(x="1"), "one").ok().stdout == "configmap/a serverside-applied\n"
+    refused = apply(ours, cm(x="2"), "two").failed()
+    assert refused.stderr == apply(kubectl, cm(x="2"), "two").failed().stderr
+    assert apply(ours, cm(x="2"), "two", "--force-conflicts").ok().stdout == "configmap/a serverside-applied\n"
+    assert "managedFields" not in ours.run("get", "cm", "a", "-o", "yaml").ok().stdout
+    shown = ours.run("get", "cm", "a", "-o", "json", "--show-managed-fields").ok().json
+    assert [e["manager"] for e in shown["metadata"]["managedFields"]] == ["two"]
