@@ -7,10 +7,13 @@ https://kubernetes.io/docs/tasks/administer-cluster/use-cascading-deletion/
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 
+from api.builtin import CONFIG_MAPS
+from client.http import ApiClient
 from tests.harness.eventually import eventually_sync
 from tests.harness.upstream import Kubectl
 from tests.integration.conftest import Start
@@ -113,3 +116,23 @@ def test_a_namespace_tells_which_custom_objects_hold_it(
     }
     kubectl.run("patch", kind, "held", "--type=merge", "-p", '{"metadata":{"finalizers":null}}').ok()
     eventually_sync(lambda: kubectl.run("get", "namespace", namespace).code != 0, "the namespace is gone", within=20)
+
+
+async def test_the_controller_learns_metadata_alone(ours: ApiClient, kubectl: Kubectl, namespace: str) -> None:
+    """https://kubernetes.io/docs/reference/using-api/api-concepts/#partial-object-metadata-requests"""
+    kubectl.run("create", "configmap", "a", "--from-literal=k=v").ok()
+    found = await ours.list(CONFIG_MAPS, namespace, metadata_only=True)
+    assert [(o["metadata"]["name"], "data" in o) for o in found["items"] if o["metadata"]["name"] == "a"] == [
+        ("a", False)
+    ]
+    revision = found["metadata"]["resourceVersion"]
+    kubectl.run("create", "configmap", "b", "--from-literal=k=v").ok()
+    events = ours.watch(CONFIG_MAPS, namespace, resource_version=revision, metadata_only=True)
+    async with aclosing(events) as stream:
+        type_, obj = await anext(stream)
+    assert (type_, obj["kind"], obj["metadata"]["name"], "data" in obj) == (
+        "ADDED",
+        "PartialObjectMetadata",
+        "b",
+        False,
+    )
