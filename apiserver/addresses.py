@@ -31,16 +31,18 @@ _IN_USE = "There are still IPAddresses referencing the ServiceCIDR, please remov
 
 async def run(context: Context) -> None:
     """Until cancelled."""
+    known: dict[str, tuple[int, Obj]] = {}
 
     async def look() -> float:
-        await _addresses(context)
+        await _addresses(context, known)
         await _ranges(context)
         return _PERIOD
 
     await follow(context.store, (SERVICES, IP_ADDRESSES, SERVICE_CIDRS), look)
 
 
-async def _addresses(context: Context) -> None:
+async def _addresses(context: Context, known: dict[str, tuple[int, Obj]]) -> None:
+    """`known` keeps each parent by the revision it was read at, so that thousands of addresses are not read again."""
     services = await context.store.list(SERVICES, resource_version="0")
     held = {s.fields.get("spec.clusterIP", ""): s for s in services.items}
     there = {stored.name: stored for stored in (await context.store.list(IP_ADDRESSES, resource_version="0")).items}
@@ -48,12 +50,15 @@ async def _addresses(context: Context) -> None:
         if address not in ("", "None") and address not in there:
             await ensure(context, IP_ADDRESSES, _address(address, service.namespace, service.name))
     for address, stored in there.items():
-        parent = stored.obj()["spec"]["parentRef"]
-        service_of = held.get(address)
+        if known.get(address, (0, {}))[0] != stored.revision:
+            known[address] = stored.revision, stored.obj()["spec"]["parentRef"]
+        parent, service_of = known[address][1], held.get(address)
         if parent.get("resource") != "services" or parent.get("group"):
             continue
         if service_of is None or (service_of.namespace, service_of.name) != (parent.get("namespace"), parent["name"]):
             await delete_if_there(context, SELF, IP_ADDRESSES, "", address, DeleteOptions())
+    for address in known.keys() - there.keys():
+        del known[address]
 
 
 def _address(address: str, namespace: str, name: str) -> Obj:

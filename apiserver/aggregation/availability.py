@@ -52,6 +52,8 @@ async def _judge(context: Context, api: RemoteApi) -> None:
     except Unavailable as error:
         condition |= {"status": "False", "reason": error.reason, "message": str(error)}
     api.available = condition["status"] == "True"
+    if all(api.said.get(key) == value for key, value in condition.items()):
+        return
 
     def transform(current: Obj) -> Obj:
         conditions = current.setdefault("status", {}).setdefault("conditions", [])

@@ -50,6 +50,8 @@ class RemoteApi:
     available: bool
     resources: list[Obj] = field(default_factory=list)
     openapi: str = ""
+    said: Obj = field(default_factory=dict)
+    """The Available condition as it stands."""
 
     @property
     def path(self) -> str:
@@ -87,6 +89,7 @@ class Aggregation:
         before, self._apis = self._apis, {}
         for obj in api_services:
             api = RemoteApi(meta.name(obj), obj["spec"], meta.is_condition_true(obj, "Available"))
+            api.said = meta.get_condition(obj, "Available") or {}
             known = before.get(api.path)
             if known is not None:
                 api.resources, api.openapi = known.resources, known.openapi
