@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api.builtin import DEPLOYMENTS
 from api.errors import BadRequest, Conflict, Invalid
 from api.meta import Obj
 from apiserver.kubelet import address_of
@@ -66,17 +67,17 @@ def test_a_scale_shows_replicas_and_selector() -> None:
         "spec": {"replicas": 3, "selector": {"matchLabels": {"b": "2", "a": "1"}}},
         "status": {"replicas": 2},
     }
-    scale = scale_of(obj)
+    scale = scale_of(DEPLOYMENTS, obj)
     assert scale["spec"] == {"replicas": 3}
     assert scale["status"] == {"replicas": 2, "selector": "a=1,b=2"}
     assert "labels" not in scale["metadata"]
     scale["spec"]["replicas"] = 5
-    assert scaled(obj, scale)["spec"]["replicas"] == 5
+    assert scaled(DEPLOYMENTS, obj, scale)["spec"]["replicas"] == 5
 
 
 def test_there_are_no_negative_replicas() -> None:
     with pytest.raises(Invalid, match=r"spec.replicas: Invalid value: -1: must be greater than or equal to 0"):
-        scaled({"metadata": {"name": "d"}, "spec": {}}, {"metadata": {}, "spec": {"replicas": -1}})
+        scaled(DEPLOYMENTS, {"metadata": {"name": "d"}, "spec": {}}, {"metadata": {}, "spec": {"replicas": -1}})
 
 
 @pytest.mark.parametrize(
