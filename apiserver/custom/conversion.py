@@ -32,9 +32,7 @@ class Conversion:
         custom = target.custom
         assert custom is not None
         for obj in objs:
-            if obj.get("apiVersion") != target.api_version or target.stored_as is None:
-                lying = self._definitions.row(custom.definition, str(obj.get("apiVersion")).rpartition("/")[2])
-                _settle(obj, lying)
+            _settle(obj, self._definitions.row(custom.definition, str(obj.get("apiVersion")).rpartition("/")[2]))
         others = [index for index, obj in enumerate(objs) if obj.get("apiVersion") != target.api_version]
         conversion = self._definitions.conversion(custom.definition)
         if others and conversion.get("strategy") == "Webhook":
