@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import ssl
 from collections.abc import Awaitable, Sequence
 from urllib.parse import urlsplit
@@ -89,7 +90,7 @@ async def _serve(
     try:
         if head.split(b" ", 2)[1:2] == [b"101"]:
             client_out.write(head)
-            await splice(client, client_out, other, other_out)
+            await _until_first(splice(client, client_out, other, other_out), hung_up(client_out.transport))
         else:
             client_out.write(_closing(head))
             await _until_first(pump(other, client_out), _drain(client))
@@ -103,9 +104,24 @@ async def _serve(
 
 async def splice(
     a: asyncio.StreamReader, a_out: asyncio.StreamWriter, b: asyncio.StreamReader, b_out: asyncio.StreamWriter
-) -> None:
+) -> bool:
     """Until either side has ended, or broken."""
     await _until_first(pump(a, b_out), pump(b, a_out))
+    return True
+
+
+async def hung_up(transport: asyncio.BaseTransport, pause: float = 5.0) -> bool:
+    """Returns when the peer has closed and nobody has noticed for a while: while the other side takes nothing more,
+    this one is not read, and its end neither."""
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+    closed = False
+    while not transport.is_closing():
+        await asyncio.sleep(pause)
+        before, closed = closed, not transport.is_closing() and bool(poll.poll(0))
+        if before and closed:
+            break
+    return True
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

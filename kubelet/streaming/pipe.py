@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 from typing import Any, Protocol
 
 from aiohttp import WSMsgType, web
@@ -106,6 +107,22 @@ class InWebSocket:
 
     async def close(self) -> None:
         await self._socket.close()
+
+
+async def hung_up(request: web.Request, pause: float = 5.0) -> None:
+    """Returns when the client has closed and nobody has noticed for a while: while what it sends is not taken, it is
+    not read, and its end neither."""
+    transport = request.transport
+    if transport is None:
+        return
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+    closed = False
+    while not transport.is_closing():
+        await asyncio.sleep(pause)
+        before, closed = closed, not transport.is_closing() and bool(poll.poll(0))
+        if before and closed:
+            return
 
 
 def wants_spdy(request: web.Request) -> bool:

@@ -24,7 +24,7 @@ from api.errors import BadRequest
 from client import log
 from client.spdy import PROTOCOL_ERROR, Data, Event, Framing, Opened, Pinged, Reset, SpdyError
 from kubelet.streaming.channels import DIALECTS, dialect
-from kubelet.streaming.pipe import InWebSocket, Pipe, agree, take_over, wants_spdy, websocket
+from kubelet.streaming.pipe import InWebSocket, Pipe, agree, hung_up, take_over, wants_spdy, websocket
 
 _log = log.get("port-forward")
 
@@ -41,19 +41,26 @@ Dial = Callable[[int], Awaitable[Connection]]
 
 async def serve(request: web.Request, dial: Dial, pod: str) -> web.StreamResponse:
     """Until the client has gone. `pod` names the pod in messages."""
+    response: web.StreamResponse
+    work: Forwarder | Channels
     if wants_spdy(request):
         pipe, response = await take_over(request, agree(request, (PROTOCOL,)))
-        await Forwarder(pipe, dial, pod).run()
-        return response
-    asked = request.headers.get("Sec-WebSocket-Protocol", "")
-    if TUNNELED in asked:
-        socket = await websocket(request, (TUNNELED,))
-        await Forwarder(InWebSocket(socket), dial, pod).run()
-        return socket
-    ports = asked_ports(request.query.getall("port", []))
-    socket = await websocket(request, tuple(name for name in DIALECTS if not name.startswith("v5")))
-    await Channels(socket, dial, pod, ports).run()
-    return socket
+        work = Forwarder(pipe, dial, pod)
+    elif TUNNELED in request.headers.get("Sec-WebSocket-Protocol", ""):
+        response = socket = await websocket(request, (TUNNELED,))
+        work = Forwarder(InWebSocket(socket), dial, pod)
+    else:
+        ports = asked_ports(request.query.getall("port", []))
+        response = socket = await websocket(request, tuple(name for name in DIALECTS if not name.startswith("v5")))
+        work = Channels(socket, dial, pod, ports)
+    tasks = {asyncio.create_task(work.run()), asyncio.create_task(hung_up(request))}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return response
 
 
 def asked_ports(values: list[str]) -> list[int]:

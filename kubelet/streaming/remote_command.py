@@ -18,7 +18,7 @@ from kubelet.docker_runtime import RuntimeFailure
 from kubelet.docker_streams import Stream
 from kubelet.streaming.channels import DIALECTS, ERROR, RESIZE, STDERR, STDIN, STDOUT, dialect
 from kubelet.streaming.clients import STREAM_PROTOCOLS, Client, SpdyClient, Status, WebSocketClient
-from kubelet.streaming.pipe import agree, take_over, wants_spdy, websocket
+from kubelet.streaming.pipe import agree, hung_up, take_over, wants_spdy, websocket
 
 _log = log.get("remote-command")
 
@@ -73,7 +73,7 @@ async def _over_spdy(request: web.Request, command: Command, stream: Stream) -> 
         _log.info("no command", why=error.message)
         await pipe.close()
     else:
-        await join(client, stream, command)
+        await join(request, client, stream, command)
     return response
 
 
@@ -81,7 +81,7 @@ async def _over_websocket(request: web.Request, command: Command, stream: Stream
     socket = await websocket(request, tuple(DIALECTS))
     client = WebSocketClient(socket, dialect(socket.ws_protocol))
     await client.send(STDOUT, b"")  # tells the client that the connection stands
-    await join(client, stream, command)
+    await join(request, client, stream, command)
     return socket
 
 
@@ -93,12 +93,13 @@ async def _refused(request: web.Request, error: ApiError | RuntimeFailure) -> we
     return socket
 
 
-async def join(client: Client, stream: Stream, command: Command) -> None:
+async def join(request: web.Request, client: Client, stream: Stream, command: Command) -> None:
     """Until the command or the client has ended. Closes the client; the stream is its owner's to close."""
     reading = asyncio.create_task(_from_client(client, stream, command))
     writing = asyncio.create_task(_to_client(client, stream, command.tty))
+    gone = asyncio.create_task(hung_up(request))
     try:
-        await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({reading, writing, gone}, return_when=asyncio.FIRST_COMPLETED)
         if writing.done() and writing.exception() is None:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
@@ -110,9 +111,9 @@ async def join(client: Client, stream: Stream, command: Command) -> None:
     except OSError as error:
         _log.debug("the client has gone", why=str(error))
     finally:
-        for task in (reading, writing):
+        for task in (reading, writing, gone):
             task.cancel()
-        await asyncio.gather(reading, writing, return_exceptions=True)
+        await asyncio.gather(reading, writing, gone, return_exceptions=True)
 
 
 async def _to_client(client: Client, stream: Stream, tty: bool) -> None:

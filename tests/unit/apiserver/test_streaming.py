@@ -16,7 +16,7 @@ from apiserver.request import Request
 from apiserver.routes.proxy import divide, split_name
 from apiserver.streaming import links
 from apiserver.streaming.proxy import outgoing
-from apiserver.streaming.tunnel import CHUNK, _serve, pump, splice
+from apiserver.streaming.tunnel import CHUNK, _serve, hung_up, pump, splice
 
 Pipe = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 SOURCE = links.Source("/proxy", "10.0.0.1:80", "api:6443")
@@ -62,6 +62,25 @@ def endless() -> asyncio.StreamReader:
             return b"x" * n
 
     return Endless()
+
+
+async def test_a_client_that_leaves_while_nobody_listens_is_noticed() -> None:
+    """Its end is not read, since what it sent before is not taken; the socket knows of it all the same."""
+    client, near_end = await pair()
+    server, far_end = await pair()
+    (near, near_out), far_out, client_out = near_end, far_end[1], client[1]
+    stuck = asyncio.create_task(pump(near, far_out))
+    sending = asyncio.create_task(pump(endless(), client_out))
+    watching = asyncio.create_task(hung_up(near_out.transport, 0.02))
+    await asyncio.sleep(0.2)
+    assert not watching.done() and not stuck.done()
+    sending.cancel()
+    client_out.transport.abort()
+    async with asyncio.timeout(5):
+        assert await watching
+    assert not stuck.done()
+    stuck.cancel()
+    server[1].close()
 
 
 async def test_it_ends_when_either_side_ends_and_the_last_words_arrive() -> None:
