@@ -181,7 +181,7 @@ def validate_quota(quota: Obj, old: Obj | None) -> Errors:
         names = [e.get("scopeName") or "" for e in expressions]
         errors += _scopes(spec, names, at, f"{at}.scopeName", shown(selector))
         errors += [e for expression in expressions for e in _scope_expression(expression, at)]
-    if old is not None and set(scopes) != set(old["spec"].get("scopes") or ()):
+    if old is not None and set(scopes) != set((old.get("spec") or {}).get("scopes") or ()):
         errors.append(invalid("spec.scopes", shown(scopes), "field is immutable"))
     return errors
 
