@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from api.custom.schema import CustomSchema
@@ -67,6 +68,7 @@ class Hooks:
     doors     other subresources that change the status, each with its own prepare and validate; those named in
               spec_doors change the spec instead
     columns, cells   the Table form; cells(obj, now) gives one value per column. Without them: Name and Age
+    order     the rows of a Table in another order than that of the list
     name_rule what a name of this kind may be
     claims    names this object holds exclusively (`clusterip/10.96.0.10`); stored with it in one etcd Txn
     deleting  what the first DELETE leaves on the object at a time: finalizers of ours, a condition
@@ -83,6 +85,7 @@ class Hooks:
     spec_doors: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     cells: Cells | None = None
+    order: Callable[[Obj], Any] | None = None
     claims: Claims = _no_claims
     name_rule: NameRule = dns_subdomain
     deleting: Callable[[Obj, str], None] | None = None
@@ -131,6 +134,10 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
+    def list_kind(self) -> str:
+        return self.custom.list_kind if self.custom is not None else f"{self.kind}List"
+
+    @property
     def qualified(self) -> str:
         """`pods` or `deployments.apps`, as messages print it."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
@@ -168,9 +175,14 @@ class Resource:
         return values
 
 
+_steps = lru_cache(maxsize=4096)(lambda path: tuple(path.split(".")))
+
+
 def _at(obj: Any, path: str) -> Any:
-    for step in path.split("."):
-        obj = obj.get(step) if isinstance(obj, dict) else None
+    for step in _steps(path):
+        if not isinstance(obj, dict):
+            return None
+        obj = obj.get(step)
     return obj
 
 

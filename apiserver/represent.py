@@ -54,7 +54,7 @@ def many(form: Form, request: Request, res: Resource, page: Page, now: datetime)
         kind, version = "PartialObjectMetadataList", f"meta.k8s.io/{form.version}"
         raws = [orjson.dumps({**tables.partial(s.obj()), "apiVersion": version}) for s in page.items]
     else:
-        kind, version = f"{res.kind}List", res.api_version
+        kind, version = res.list_kind, res.api_version
         raws = [s.raw for s in page.items]
     return Reply(_list_pieces(kind, version, list_meta, raws))
 

@@ -26,7 +26,7 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
     deleted = await delete_each(context, request.user, res, page.items, options)
     return json_reply(
         {
-            "kind": f"{res.kind}List",
+            "kind": res.list_kind,
             "apiVersion": res.api_version,
             "metadata": {"resourceVersion": str(page.revision)},
             "items": deleted,

@@ -41,7 +41,7 @@ def versioned(group: str, conversion: Obj | None = None) -> Obj:
         "spec": {
             "group": group,
             "scope": "Namespaced",
-            "names": {"plural": "crontabs", "kind": "CronTab"},
+            "names": {"plural": "crontabs", "kind": "CronTab", "listKind": "CronTabs"},
             "versions": versions,
             **({"conversion": conversion} if conversion else {}),
         },
@@ -95,7 +95,7 @@ def test_without_conversion_only_the_version_changes(
     said = f"{group}/v1beta1 CronTab is deprecated; use {group}/v1 CronTab"
     assert old.headers["warning"] == f'299 - "{said}"'
     listed = http.get(path.format("v1")).json()
-    assert (listed["apiVersion"], listed["kind"]) == (f"{group}/v1", "CronTabList")
+    assert (listed["apiVersion"], listed["kind"]) == (f"{group}/v1", "CronTabs")
     assert listed["items"][0]["apiVersion"] == f"{group}/v1"
     found = kubectl.run("get", f"crontabs.{group}", "-o", "jsonpath={.items[0].apiVersion}").ok().stdout
     assert found == f"{group}/v1", "the preferred version"
