@@ -125,6 +125,8 @@ def decode(entries: Any) -> Managed:
     for index, entry in enumerate(entries or ()):
         if not isinstance(entry, dict):
             raise ValueError(f"managed fields entry {index} is not an object")
+        if not all(isinstance(value, str) for name, value in entry.items() if name != "fieldsV1"):
+            raise ValueError(f"managed fields entry {index} has a field of the wrong type")
         operation, version = entry.get("operation") or "", entry.get("apiVersion") or ""
         if operation not in (APPLY, UPDATE):
             raise ValueError("operation must be `Apply` or `Update`")
@@ -316,13 +318,14 @@ def apply(door: Door, live: Obj | None, config: Obj, manager: str, *, force: boo
     Conflict when that would change what others manage; BadRequest when `config` does not fit its kind.
     """
     resource = door.resource
-    if (version := config.get("apiVersion")) != resource.api_version:
+    if (version := config.get("apiVersion") or "") != resource.api_version:
         raise BadRequest(
             "Incorrect version specified in apply patch. "
             f"Specified patch version: {version}, expected: {resource.api_version}"
         )
     check(door, config)
-    if (config.get("metadata") or {}).get("managedFields") is not None:
+    metadata = config.get("metadata")
+    if isinstance(metadata, dict) and metadata.get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
     kept: Obj = (
         live if live is not None else {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {}}

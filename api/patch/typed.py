@@ -97,10 +97,15 @@ def of(resource: Resource) -> Type:
 @lru_cache(maxsize=512)
 def _custom(custom: CustomSchema) -> Type:
     made = _inline(custom.schema or {"type": "object"}, custom.preserves_unknown)
+    _fill_head(made)
+    return made
+
+
+def _fill_head(made: Type) -> None:
+    """What every object has, whether its schema says so or not."""
     text = {"type": "string"}
     for name, schema in (("apiVersion", text), ("kind", text), ("metadata", _METADATA)):
         made.known[name] = "f:" + name, _inline(schema, preserve=False)
-    return made
 
 
 _METADATA = {"$ref": "#/$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
@@ -178,6 +183,8 @@ def _fill_map(made: Type, schema: Schema, preserve: bool) -> None:
     properties: Mapping[str, Schema] = schema.get("properties") or {}
     for name, member in properties.items():
         made.known[name] = "f:" + name, _inline(member, preserve)
+    if schema.get("x-kubernetes-embedded-resource"):
+        _fill_head(made)
     extra = schema.get("additionalProperties")
     if isinstance(extra, dict):
         made.element = _inline(extra, preserve)

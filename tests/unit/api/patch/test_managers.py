@@ -52,6 +52,11 @@ _SCHEMA: Obj = {
                 },
                 "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
                 "port": {"x-kubernetes-int-or-string": True},
+                "inner": {
+                    "type": "object",
+                    "x-kubernetes-embedded-resource": True,
+                    "properties": {"spec": {"type": "object", "properties": {"a": {"type": "string"}}}},
+                },
             },
         }
     },
@@ -103,6 +108,7 @@ def owned(obj: Obj) -> dict[str, Obj]:
         pytest.param({"free": {"a": {"b": [1]}}}, {"f:free": {"f:a": {".": {}, "f:b": {}}}}, id="deduced"),
         pytest.param({"free": {}}, {"f:free": {}}, id="empty map"),
         pytest.param({"set": []}, {}, id="empty set"),
+        pytest.param({"inner": {"kind": "K", "metadata": {"name": "n", "labels": {"a": "b"}}, "spec": {"a": "x"}}}, {"f:inner": {"f:kind": {}, "f:metadata": {"f:name": {}, "f:labels": {"f:a": {}}}, "f:spec": {"f:a": {}}}}, id="embedded"),
         pytest.param({"port": "http"}, {"f:port": {}}, id="int or string"),
     ],
 )  # fmt: skip
@@ -118,6 +124,7 @@ def test_what_an_apply_owns(spec: Obj, fields: Obj) -> None:
         (thing(map=[{"v": "x"}]), '.spec.map: element 0: associative list with keys has an element that omits key field "id" (and doesn\'t have default value)'),
         (thing(map=[{"id": 1}, {"id": 1, "kind": "K"}]), '.spec.map: duplicate entries for key [id=1,kind="K"]'),
         (thing(what=1), ".spec.what: field not declared in schema"),
+        ({**thing(), "metadata": []}, ".metadata: expected map, got &{[]}"),
         (thing(atomic={"a": 1}), ".spec.atomic: expected list, got &{map[a:1]}"),
         (thing(atomic=[1], whole=["a"]), "errors:\n  .spec.atomic[0]: expected string, got &value.valueUnstructured{Value:1}\n  .spec.whole: expected map, got &{[a]}"),
     ],
@@ -126,7 +133,8 @@ def test_configurations_that_do_not_fit(config: Obj, message: str) -> None:
     """The texts of SMD's validation."""
     with pytest.raises(BadRequest) as caught:
         apply(None, config, "m")
-    assert caught.value.message == f"failed to create typed patch object (d/t; x.io/v1, Kind=Thing): {message}"
+    where = "d/t" if config["metadata"] else "/"
+    assert caught.value.message == f"failed to create typed patch object ({where}; x.io/v1, Kind=Thing): {message}"
 
 
 def test_lists_are_merged_in_the_order_of_the_configuration() -> None:
@@ -243,7 +251,8 @@ def test_managed_fields_can_be_reset(reset: list[Any]) -> None:
 @pytest.mark.parametrize(
     "entry",
     [{"operation": "Guess"}, {"operation": "Apply"}, {"operation": "Update", "apiVersion": "v1", "fieldsType": "V9"},
-     {"operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": {"x": {}}}, 7],
+     {"operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": {"x": {}}}, 7,
+     {"operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "time": 3}],
 )  # fmt: skip
 def test_malformed_entries_of_a_client_are_passed_over(entry: Any) -> None:
     """apimachinery's decodeLiveOrNew: what cannot be read is as if it were not there."""
