@@ -477,6 +477,29 @@ class TestGarbageCollector:
             await clock.run_for(10)
         assert api.all(CONFIG_MAPS) == []
 
+    async def test_a_circle_does_not_wait_for_itself(self, api: FakeApi, clock: FakeClock) -> None:
+        """Upstream's e2e: "should not be blocked by dependency circle"."""
+        for name, owner in (("one", "three"), ("two", "one"), ("three", "two")):
+            api.put(CONFIG_MAPS, owned(name, owned(owner) | {"apiVersion": "v1", "kind": "ConfigMap"}))
+        async with Running(api, clock, GarbageCollectorLoop):
+            await clock.run_for(5)
+            assert api.calls == []
+            await api.delete(CONFIG_MAPS, "one", "default", propagation="Foreground")
+            await clock.run_for(30)
+        assert api.all(CONFIG_MAPS) == []
+
+    async def test_a_valid_owner_keeps_what_another_waits_for(self, api: FakeApi, clock: FakeClock) -> None:
+        """Upstream's e2e: "should not delete dependents that have both valid owner and owner that's waiting for
+        dependents to be deleted"."""
+        going, staying = api.put(CONFIG_MAPS, owned("going")), api.put(CONFIG_MAPS, owned("staying"))
+        api.put(CONFIG_MAPS, owned("shared", going, staying))
+        api.put(CONFIG_MAPS, owned("only", going))
+        async with Running(api, clock, GarbageCollectorLoop):
+            await api.delete(CONFIG_MAPS, "going", "default", propagation="Foreground")
+            await clock.run_for(30)
+        assert {meta.name(o) for o in api.all(CONFIG_MAPS)} == {"staying", "shared"}
+        assert [o["name"] for o in meta.owner_references(api.one(CONFIG_MAPS, "shared") or {})] == ["staying"]
+
     async def test_an_orphaner_lets_go_first(self, api: FakeApi, clock: FakeClock) -> None:
         root = api.put(CONFIG_MAPS, owned("root"))
         api.put(CONFIG_MAPS, owned("child", root))
