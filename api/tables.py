@@ -53,6 +53,8 @@ def table(
     headers: bool = True,
 ) -> Obj:
     """A Table of `items`. `include` says what each row carries: Metadata, Object or None."""
+    if resource.hooks.order is not None:
+        items = sorted(items, key=resource.hooks.order)
     rows = []
     for obj in items:
         row: Obj = {"cells": cells(resource, obj, now)}

@@ -174,7 +174,12 @@ def _dangling(schema: Obj) -> str:
 
 
 FLOW_SCHEMA = tabled(
-    Hooks(default=_default_schema, validate=_validate_schema, validate_status=_validate_status),
+    Hooks(
+        default=_default_schema,
+        validate=_validate_schema,
+        validate_status=_validate_status,
+        order=lambda schema: (schema["spec"].get("matchingPrecedence", 0), meta.name(schema)),
+    ),
     Cell("PriorityLevel", at("spec", "priorityLevelConfiguration", "name")),
     Cell("MatchingPrecedence", at("spec", "matchingPrecedence")),
     Cell("DistinguisherMethod", at("spec", "distinguisherMethod", "type", absent="<none>")),

@@ -214,6 +214,7 @@ async def test_a_cluster_has_its_classes_levels_and_api_services(kubectl: Kubect
         rows = {row[0]: row[1:] for row in table(kubectl.run("get", "flowschemas").ok().lines)}
         assert rows["catch-all"][:3] == ["catch-all", "10000", "ByUser"]
         assert rows["exempt"][4] == "False"
+        assert list(rows)[1:3] == ["exempt", "probes"], "by precedence, as printers.go sorts them"
         apis = {row[0]: row[1:] for row in table(kubectl.run("get", "apiservices").ok().lines)}
         assert apis["v1."][:2] == apis["v1.apps"][:2] == apis["v2.autoscaling"][:2] == ["Local", "True"]
         assert "v1.apiregistration.k8s.io" not in apis
@@ -368,3 +369,23 @@ def test_a_request_keeps_its_spec_and_only_grants_open_its_doors(kubectl: Kubect
     broken["spec"]["request"] = base64.b64encode(b"hello").decode()
     refused = kubectl.run("create", "-f", "-", stdin=broken).failed()
     assert "PEM block type must be CERTIFICATE REQUEST" in refused.stderr
+
+
+def test_a_review_must_ask_one_question(kubectl: Kubectl) -> None:
+    """k8s.io/kubernetes/pkg/apis/authorization/validation and pkg/registry/authentication/tokenreview"""
+
+    def refused(kind: str, spec: dict[str, Any], group: str = "authorization.k8s.io") -> str:
+        review = {"apiVersion": f"{group}/v1", "kind": kind, "spec": spec}
+        return kubectl.run("create", "--validate=false", "-f", "-", stdin=review).failed().stderr
+
+    resource, other = {"verb": "get", "resource": "pods"}, {"verb": "get", "path": "/"}
+    assert "exactly one of nonResourceAttributes or resourceAttributes must be specified" in refused(
+        "SelfSubjectAccessReview", {}
+    )
+    both = {"resourceAttributes": resource, "nonResourceAttributes": other}
+    assert "cannot be specified in combination with resourceAttributes" in refused("SelfSubjectAccessReview", both)
+    nobody = {"resourceAttributes": resource}
+    assert "at least one of user or group must be specified" in refused("SubjectAccessReview", nobody)
+    elsewhere = {"user": "u", "resourceAttributes": {**resource, "namespace": "elsewhere"}}
+    assert "must match metadata.namespace" in refused("LocalSubjectAccessReview", elsewhere)
+    assert "token is required for TokenReview in authentication" in refused("TokenReview", {}, "authentication.k8s.io")
