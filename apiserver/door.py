@@ -189,13 +189,12 @@ class Door:
             self._streams.discard(task)
 
     def serves_websocket(self, url: bytes) -> bool:
-        """Only watches of resources of ours are answered frame by frame."""
+        """Only watches of resources of ours, and logs, are answered frame by frame."""
         path, _, query = url.decode("latin-1").partition("?")
         info = parse("GET", unquote(path), query)
-        return (
-            info.verb == "watch"
-            and self._context.registry.by_plural(info.group, info.version, info.resource) is not None
-        )
+        return (info.verb == "watch" or info.subresource == "log") and self._context.registry.by_plural(
+            info.group, info.version, info.resource
+        ) is not None
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("method", "GET")
@@ -212,7 +211,7 @@ class Door:
         if not isinstance(answer, Stream):
             await _refuse(request, error_reply(BadRequest("this path is not served over WebSocket")), send)
             return
-        frames = answer.send_frames(receive, send)
+        frames = answer.send_frames(receive, send, scope["subprotocols"])
         with self._counted(request, frames) as task, contextlib.suppress(asyncio.CancelledError):
             await task
 

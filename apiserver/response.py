@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 _GZIP_FROM = 128 * 1024
 _CHUNK = 256 * 1024
+_BINARY = ("binary.k8s.io", "base64.binary.k8s.io")
 Header = tuple[bytes, bytes]
 
 
@@ -120,10 +122,17 @@ class Stream:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    async def send_frames(self, receive: Receive, send: Send) -> None:
-        """Over WebSocket: each line is a text frame. Ends when the source does or the client leaves."""
-        await send({"type": "websocket.accept"})
-        sending, gone = asyncio.ensure_future(self._send_lines(send)), asyncio.ensure_future(_closed(receive))
+    async def send_frames(self, receive: Receive, send: Send, asked: Sequence[str]) -> None:
+        """Over WebSocket: each line of JSON is a text frame; plain text (logs) comes as binary frames, or in base64
+        for who asks for that protocol (apiserver/pkg/util/wsstream stream.go). Ends when the source does or the
+        client leaves."""
+        protocol = next((p for p in asked if p in _BINARY), None)
+        await send({"type": "websocket.accept", "subprotocol": protocol})
+        if self.content_type == JSON:
+            work = self._send_lines(send)
+        else:
+            work = self._send_pieces(send, base64=protocol == "base64.binary.k8s.io")
+        sending, gone = asyncio.ensure_future(work), asyncio.ensure_future(_closed(receive))
         try:
             await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
@@ -136,6 +145,13 @@ class Stream:
         async for chunk in self.chunks:
             for line in chunk.splitlines(keepends=True):
                 await send({"type": "websocket.send", "text": line.decode()})
+        await send({"type": "websocket.close", "code": 1000})
+
+    async def _send_pieces(self, send: Send, *, base64: bool) -> None:
+        await send({"type": "websocket.send", **({"text": ""} if base64 else {"bytes": b""})})  # it stands
+        async for chunk in self.chunks:
+            body = {"text": b64encode(chunk).decode()} if base64 else {"bytes": chunk}
+            await send({"type": "websocket.send", **body})
         await send({"type": "websocket.close", "code": 1000})
 
 

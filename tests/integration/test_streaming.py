@@ -239,6 +239,19 @@ async def test_logs_are_passed_as_they_come(kubelet: FakeKubelet, http: aiohttp.
     await asyncio.wait_for(kubelet.hung_up.wait(), 5)
 
 
+@pytest.mark.parametrize("protocol", ["", "binary.k8s.io", "base64.binary.k8s.io"])
+async def test_logs_over_websocket(
+    kubelet: FakeKubelet, http: aiohttp.ClientSession, namespace: str, protocol: str
+) -> None:
+    """As browsers read them (apiserver/pkg/util/wsstream stream.go): an empty frame first, then pieces."""
+    async with http.ws_connect(_path(namespace, "log?tailLines=3"), protocols=[protocol] if protocol else []) as socket:
+        assert socket.protocol == (protocol or None)
+        frames = [message.data async for message in socket]
+    assert not frames[0]
+    told = b"".join(base64.b64decode(f) if protocol.startswith("base64") else f for f in frames)
+    assert told.endswith(b"?tailLines=3\n")
+
+
 # ---- port-forward
 
 
