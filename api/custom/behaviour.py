@@ -45,7 +45,10 @@ def hooks_of(custom: CustomSchema, columns: tuple[Column, ...], cells: Cells) ->
 class _Behaviour:
     def __init__(self, custom: CustomSchema) -> None:
         self._custom = custom
-        self._schema = custom.schema
+
+    @property
+    def _schema(self) -> Schema:
+        return self._custom.schema
 
     @cached_property
     def _check(self) -> Check:

@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 Schema = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class CustomSchema:
-    """Read-only. Two versions of a definition never share one."""
+    """Read-only. Two versions of a definition never share one.
 
-    definition: str
-    """The name of the CustomResourceDefinition."""
-    schema: Schema
-    """openAPIV3Schema as the definition has it (structural, nothing added); {} when the version has none."""
-    preserves_unknown: bool = False
-    """Unknown fields are kept everywhere (spec.preserveUnknownFields, of old definitions)."""
-    scale: Mapping[str, str] = field(default_factory=dict)
-    """specReplicasPath, statusReplicasPath, labelSelectorPath; {} without the scale subresource."""
-    warning: str = ""
-    """What a client of a deprecated version is told; "" when it is not deprecated."""
-    list_kind: str = ""
+    definition          the name of the CustomResourceDefinition
+    schema              openAPIV3Schema as the definition has it (structural, nothing added); {} when it has none.
+                        Given as JSON it is read when first asked for: read, a schema takes ten times the memory, and
+                        of most kinds that are installed no object is ever made
+    preserves_unknown   unknown fields are kept everywhere (spec.preserveUnknownFields, of old definitions)
+    scale               specReplicasPath, statusReplicasPath, labelSelectorPath; {} without the scale subresource
+    warning             what a client of a deprecated version is told; "" when it is not deprecated
+    list_kind           the kind of its lists
+    """
+
+    __slots__ = ("_schema", "definition", "list_kind", "preserves_unknown", "scale", "text", "warning")
+
+    def __init__(
+        self,
+        definition: str,
+        schema: Schema | bytes,
+        preserves_unknown: bool = False,
+        scale: Mapping[str, str] | None = None,
+        warning: str = "",
+        list_kind: str = "",
+    ) -> None:
+        self.definition = definition
+        self.text = schema if isinstance(schema, bytes) else orjson.dumps(schema)
+        self._schema = None if isinstance(schema, bytes) else schema
+        self.preserves_unknown = preserves_unknown
+        self.scale: Mapping[str, str] = scale or {}
+        self.warning = warning
+        self.list_kind = list_kind
+
+    @property
+    def schema(self) -> Schema:
+        if self._schema is None:
+            self._schema = orjson.loads(self.text)
+        return self._schema

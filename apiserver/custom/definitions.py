@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterable
+from hashlib import sha256
 
 import orjson
 
@@ -74,7 +75,9 @@ class Definitions:
             self._terminating.add(name)
         established = meta.is_condition_true(definition, "Established")
         names = (definition.get("status") or {}).get("acceptedNames")
-        said = orjson.dumps([definition["metadata"].get("uid"), definition["spec"], names, established])
+        said = sha256(
+            orjson.dumps([definition["metadata"].get("uid"), definition["spec"], names, established])
+        ).digest()
         if self._said.get(name) == said:
             return  # the rest of the status does not matter here
         self._said[name] = said

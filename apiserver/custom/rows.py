@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import orjson
+
 from api.custom.behaviour import hooks_of
 from api.custom.columns import columns_of
 from api.custom.schema import CustomSchema
@@ -28,7 +30,7 @@ def _row(definition: Obj, version: Obj, names: Obj, stored: Resource | None) -> 
     subresources = version.get("subresources") or {}
     custom = CustomSchema(
         definition=definition["metadata"]["name"],
-        schema=(version.get("schema") or {}).get("openAPIV3Schema") or {},
+        schema=orjson.dumps((version.get("schema") or {}).get("openAPIV3Schema") or {}),
         preserves_unknown=bool(spec.get("preserveUnknownFields")),
         scale=subresources.get("scale") or {},
         warning=_warning(spec, version),

@@ -97,7 +97,7 @@ class Documents:
             said.append(f"{row.path()} {row.kind} {row.namespaced} {row.verbs} {self._subresources(row)}")
             if row.custom is not None:
                 custom = row.custom
-                said.append(f"{orjson.dumps(custom.schema).decode()} {custom.preserves_unknown} {custom.list_kind}")
+                said.append(f"{custom.text.decode()} {custom.preserves_unknown} {custom.list_kind}")
         return _digest("\n".join(said))
 
     def _paths(self, rows: list[Resource]) -> Obj:
