@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from api import errors, objects
-from api.errors import AlreadyExists, BadRequest, Conflict, EntityTooLarge, NotFound, UnsupportedMedia, invalid
+from api.errors import BadRequest, EntityTooLarge, UnsupportedMedia, invalid
 from api.meta import Obj
 from api.patch import go, json_patch, managers, merge, strategic
 from api.patch.managers import Door
@@ -18,8 +17,9 @@ from apiserver import decode, managing, negotiate, represent
 from apiserver.context import Context
 from apiserver.request import Request
 from apiserver.response import Answer
-from apiserver.routes.create import create
 from apiserver.routes.update import Transform, change
+from apiserver.routes.upsert import upsert
+from apiserver.storage.stored import Stored
 
 Apply = Callable[[Resource, Obj, Any], Obj]
 
@@ -90,6 +90,7 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
     form = negotiate.choose(request.header(b"accept"))
     info = request.info
     status = 200
+    changed: Stored | Obj
     if media_of(request, res) == _APPLY:
         changed, status = await _apply(context, request, res)
     else:
@@ -139,29 +140,8 @@ def applier(request: Request, door: Door, config: Obj, manager: str) -> Callable
     return transform
 
 
-async def _apply(context: Context, request: Request, res: Resource) -> tuple[Any, int]:
-    """(the object, 201 when it is new). Whoever applies what is not there needs to be allowed to create it."""
-    info, manager = request.info, managing.manager_of(request, applies=True)
+async def _apply(context: Context, request: Request, res: Resource) -> tuple[Stored | Obj, int]:
+    manager = managing.manager_of(request, applies=True)
     config = await read_config(request)
-    transform = applier(request, managing.door(context, res, info.subresource), config, manager)
-    namespace = info.namespace if res.namespaced else ""
-    for _ in range(_TRIES):
-        try:
-            changed = await change(
-                context, request.user, res, namespace, info.name, transform,
-                subresource=info.subresource, dry_run=request.dry_run,
-            )  # fmt: skip
-            return changed, 200
-        except NotFound as error:
-            if info.subresource or (error.details.get("kind"), error.details.get("name")) != (res.plural, info.name):
-                raise
-        context.authorizer.check(request.user, replace(info, verb="create"))
-        new = transform(None)
-        if uid := new["metadata"].get("uid"):
-            why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
-            raise errors.conflict(res.group, res.plural, info.name, why)
-        try:
-            return await create(context, request.user, res, new, dry_run=request.dry_run), 201
-        except AlreadyExists:
-            continue  # another writer was faster: apply to what it made
-    raise Conflict(f"{res.plural} {info.name} comes and goes")
+    transform = applier(request, managing.door(context, res, request.info.subresource), config, manager)
+    return await upsert(context, request, res, transform, creates=True)

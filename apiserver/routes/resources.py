@@ -21,11 +21,11 @@ from apiserver.routes import (
     patch,
     portforward,
     proxy,
+    replace,
     reviews,
     scale,
     status,
     token,
-    update,
     watch,
 )  # fmt: skip
 from apiserver.routes.table import Handler, Handlers
@@ -35,7 +35,7 @@ _VERBS: Handlers = {
     "list": list.handle,
     "watch": watch.handle,
     "create": create.handle,
-    "update": update.handle,
+    "update": replace.handle,
     "patch": patch.handle,
     "delete": delete.handle,
     "deletecollection": deletecollection.handle,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apiserver.routes import get, patch, update
+from apiserver.routes import get, patch, replace
 from apiserver.routes.table import Handlers
 
-HANDLERS: Handlers = {"get": get.handle, "update": update.handle, "patch": patch.handle}
+HANDLERS: Handlers = {"get": get.handle, "update": replace.handle, "patch": patch.handle}

@@ -1,8 +1,7 @@
-"""PUT: replace an object. Also the read-change-write loop that every kind of change goes through."""
+"""The read-change-write loop that every change of an object goes through."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 from api import errors, meta, objects
@@ -10,38 +9,16 @@ from api.errors import ApiError, Conflict, NotFound
 from api.meta import Obj
 from api.objects import Track
 from api.registry import Resource
-from apiserver import allocation, decode, deletion, managing, negotiate, represent
+from apiserver import allocation, deletion
 from apiserver.admission.chain import Attempt
 from apiserver.auth.user import User
 from apiserver.context import Context
-from apiserver.request import Request
-from apiserver.response import Answer
 from apiserver.routes.create import assign
 from apiserver.storage.store import Change, ClaimTaken
 from apiserver.storage.stored import Stored
 
 Transform = Callable[[Obj], Obj]
 _TRIES = 16
-
-
-async def handle(context: Context, request: Request, res: Resource) -> Answer:
-    form = negotiate.choose(request.header(b"accept"))
-    info = request.info
-    obj = await decode.read_object(request, res)
-    namespace = info.namespace if res.namespaced else ""
-    decode.check_names(obj, namespace, info.name)
-
-    def replacement(_: Obj) -> Obj:
-        if res.needs_version and obj["metadata"].get("resourceVersion") in (None, "", "0"):
-            wrong = errors.invalid("metadata.resourceVersion", 0, "must be specified for an update")
-            raise errors.invalid_object(res.group, res.plural, info.name, [wrong])
-        return copy.deepcopy(obj)
-
-    changed = await change(
-        context, request.user, res, namespace, info.name, replacement,
-        subresource=info.subresource, dry_run=request.dry_run, track=managing.tracker(context, request, res),
-    )  # fmt: skip
-    return represent.one(form, request, res, changed, context.now())
 
 
 async def change(

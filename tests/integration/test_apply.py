@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes.client import ApiClient, ApiException, AppsV1Api, CoreV1Api
+from kubernetes.client import ApiClient, ApiException, AppsV1Api, CoordinationV1Api, CoreV1Api
 from kubernetes.dynamic import DynamicClient
 
 from tests.harness.upstream import Kubectl
@@ -268,3 +268,22 @@ def test_the_bundled_kubectl_says_what_upstreams_says(kubectl: Kubectl, admin_ku
     assert "managedFields" not in ours.run("get", "cm", "a", "-o", "yaml").ok().stdout
     shown = ours.run("get", "cm", "a", "-o", "json", "--show-managed-fields").ok().json
     assert [e["manager"] for e in shown["metadata"]["managedFields"]] == ["two"]
+
+
+def test_some_kinds_are_created_by_a_put(official: ApiClient, core: CoreV1Api, namespace: str) -> None:
+    """Upstream's strategies whose AllowCreateOnUpdate is true (leases, roles, …); others are not found."""
+    leases = CoordinationV1Api(official)
+    made, code, _ = leases.replace_namespaced_lease_with_http_info("l", namespace, {"metadata": {"name": "l"}})
+    assert (made.metadata.name, code) == ("l", 201)
+    with pytest.raises(ApiException) as caught:
+        core.replace_namespaced_config_map("a", namespace, config_map("a"))
+    assert caught.value.status == 404
+
+
+def test_owner_references_given_twice_are_warned_of(kubectl: Kubectl) -> None:
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u"}
+    twice = {**cm(), "metadata": {"name": "a", "ownerReferences": [owner, owner]}}
+    told = kubectl.run("create", "-f", "-", stdin=twice).ok().stderr
+    assert told.startswith("Warning: .metadata.ownerReferences contains duplicate entries; API server dedups")
+    found = kubectl.run("get", "cm", "a", "-o", "json").ok().json
+    assert found["metadata"]["ownerReferences"] == [owner]
