@@ -116,11 +116,13 @@ def build(context: Context) -> Door:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await context.store.start()
-        starting = asyncio.gather(bootstrap.run(context), Controller(context).run())
+        tasks = [asyncio.create_task(run) for run in (bootstrap.run(context), Controller(context).run())]
         try:
             yield
         finally:
-            starting.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             if context.bootstrapped.is_set():
                 await endpoints.leave(context)
             await context.proxy.close()
