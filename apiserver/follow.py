@@ -14,7 +14,7 @@ from api.errors import ApiError
 from api.registry import Resource
 from apiserver.storage.store import Store
 
-_RETRY = 1.0
+_RETRY, _RETRY_MOST = 1.0, 30.0
 _SETTLE = 0.05  # changes seldom come alone
 
 log = logging.getLogger("apiserver.follow")
@@ -35,16 +35,20 @@ async def follow(
     async with asyncio.TaskGroup() as group:
         for row in rows:
             group.create_task(_watch(store, row, changed), name=f"following {row.qualified}")
+        failures = 0
         while True:
             changed.clear()
             try:
                 pause = await look()
-            except ApiError as error:
-                log.warning("trying again: %s", error)
-                pause = _RETRY
-            except Exception:
-                log.exception("looking at %s failed, trying again", ", ".join(row.qualified for row in rows))
-                pause = _RETRY
+                failures = 0
+            except Exception as error:
+                failures += 1
+                pause = min(_RETRY * 2**failures, _RETRY_MOST)
+                subject = ", ".join(row.qualified for row in rows)
+                log.warning(
+                    "looking at %s failed %d times, trying again: %s", subject, failures, error,
+                    exc_info=not isinstance(error, ApiError),
+                )  # fmt: skip
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await changed.wait()

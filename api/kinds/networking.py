@@ -185,7 +185,8 @@ def _parent(address: Obj) -> str:
     if not parent:
         return "<none>"
     group = f".{parent['group']}" if parent.get("group") else ""
-    return "/".join(p for p in (f"{parent['resource']}{group}".lower(), parent.get("namespace"), parent["name"]) if p)
+    resource = f"{parent.get('resource', '')}{group}".lower()
+    return "/".join(part for part in (resource, parent.get("namespace"), parent.get("name")) if part)
 
 
 IP_ADDRESS = tabled(
