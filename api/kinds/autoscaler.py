@@ -1,7 +1,7 @@
 """HorizontalPodAutoscaler: defaults, validation, columns, and its older form, autoscaling/v1.
 
 Rules: k8s.io/kubernetes/pkg/apis/autoscaling. Objects are stored as v2. What v1 has no field for travels in the
-annotations that upstream uses for it, as the JSON of v2's fields.
+annotations that upstream uses for it, metrics in v1's own form.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import json
 from datetime import datetime
 from typing import Any
 
-from api import meta, printing, quantities
-from api.errors import forbidden_field, invalid, not_supported, required
+from api import meta, printing, quantities, schemas
+from api.errors import BadRequest, forbidden_field, invalid, not_supported, required
 from api.kinds.containers import container_resource_name
 from api.meta import Obj
-from api.registry import Column, Hooks
+from api.registry import Column, Hooks, Resource
 from api.rules import NOT_NEGATIVE, check, given, needed, needed_as, of, rows
 from api.validation import Errors, dns_label, label_selector, path_segment
 
@@ -257,6 +257,54 @@ def prepare_v1(autoscaler: Obj, old: Obj | None) -> None:
         autoscaler["status"] = {"currentReplicas": 0, "desiredReplicas": 0}
 
 
+_V2 = Resource("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "", True)
+# The fields of each source in v1: where they stand in v2 (`target` is `current` in a status), their old name.
+_AVERAGE = ("target.averageValue", "targetAverageValue")
+_RESOURCE = (("name", "name"), ("target.averageUtilization", "targetAverageUtilization"), _AVERAGE)
+_IN_V1 = {
+    "object": (
+        ("describedObject", "target"), ("metric.name", "metricName"), ("metric.selector", "selector"),
+        ("target.value", "targetValue"), ("target.averageValue", "averageValue"),
+    ),
+    "pods": (("metric.name", "metricName"), ("metric.selector", "selector"), _AVERAGE),
+    "resource": _RESOURCE,
+    "containerResource": (*_RESOURCE, ("container", "container")),
+    "external": (
+        ("metric.name", "metricName"), ("metric.selector", "metricSelector"), ("target.value", "targetValue"), _AVERAGE,
+    ),
+}  # fmt: skip
+
+
+def _old_metric(metric: Obj, aim: str) -> Obj:
+    source = _SOURCES.get(metric["type"], "")
+    old: Obj = {}
+    for path, name in _IN_V1.get(source, ()):
+        value: Any = metric.get(source)
+        for step in path.replace("target.", f"{aim}.").split("."):
+            value = (value or {}).get(step)
+        if value is not None:
+            old[_renamed(name, aim)] = value
+    return {"type": metric["type"], source: old}
+
+
+def _new_metric(metric: Obj, aim: str) -> Obj:
+    source = _SOURCES.get(metric.get("type") or "", "")
+    new: Obj = {aim: {}}
+    for path, name in _IN_V1.get(source, ()):
+        value = (metric.get(source) or {}).get(_renamed(name, aim))
+        if value is not None:
+            *above, last = path.replace("target.", f"{aim}.").split(".")
+            (new.setdefault(above[0], {}) if above else new)[last] = value
+    if aim == "target":
+        kinds = (("averageUtilization", "Utilization"), ("averageValue", "AverageValue"), ("value", "Value"))
+        new[aim]["type"] = next((kind for name, kind in kinds if name in new[aim]), "")
+    return {"type": metric.get("type") or "", source: new}
+
+
+def _renamed(name: str, aim: str) -> str:
+    return name.replace("target", aim) if name.startswith("target") and name != "target" else name
+
+
 def _is_cpu(metric: Obj) -> bool:
     target = (metric.get("resource") or {}).get("target") or {}
     return (metric.get("resource") or {}).get("name") == "cpu" and target.get("averageUtilization") is not None
@@ -265,13 +313,14 @@ def _is_cpu(metric: Obj) -> bool:
 def to_v2(v1: Obj) -> Obj:
     spec, status = dict(v1.get("spec") or {}), dict(v1.get("status") or {})
     annotations = dict(meta.annotations(v1))
-    packed = {key: _unpacked(annotations.pop(key, "")) for key in (_METRICS, _BEHAVIOR, _CURRENT, _CONDITIONS)}
+    packed = {key: _unpacked(key, annotations.pop(key, "")) for key in (_METRICS, _BEHAVIOR, _CURRENT, _CONDITIONS)}
     utilization = spec.pop("targetCPUUtilizationPercentage", None)
-    metrics = [*([_cpu(utilization)] if utilization is not None else []), *(packed[_METRICS] or [])]
+    metrics = [_cpu(utilization)] if utilization is not None else []
+    metrics += [_new_metric(metric, "target") for metric in packed[_METRICS] or ()]
     spec["metrics"] = metrics or [_cpu(_CPU)]
     if packed[_BEHAVIOR]:
         spec["behavior"] = packed[_BEHAVIOR]
-    current = list(packed[_CURRENT] or [])
+    current = [_new_metric(metric, "current") for metric in packed[_CURRENT] or ()]
     found = status.pop("currentCPUUtilizationPercentage", None)
     if found is not None:
         name = {"name": "cpu", "current": {"averageUtilization": found}}
@@ -281,7 +330,11 @@ def to_v2(v1: Obj) -> Obj:
             status[key] = value
     if "status" in v1:
         status.setdefault("desiredReplicas", 0)
-    return _with(v1, annotations, spec, status)
+    v2 = _with(v1, annotations, spec, status)
+    findings = schemas.inspect(_V2, v2) if any(packed.values()) else None
+    if findings is not None and findings.mistyped:
+        raise BadRequest(findings.mistyped[0])
+    return v2
 
 
 def to_v1(v2: Obj) -> Obj:
@@ -298,8 +351,13 @@ def to_v1(v2: Obj) -> Obj:
     if found is not None and utilization is not None:
         current.remove(found)
         status["currentCPUUtilizationPercentage"] = utilization
-    for key, value in ((_METRICS, metrics), (_BEHAVIOR, spec.pop("behavior", None)), (_CURRENT, current),
-                       (_CONDITIONS, status.pop("conditions", None))):  # fmt: skip
+    packed = {
+        _METRICS: [_old_metric(metric, "target") for metric in metrics],
+        _BEHAVIOR: spec.pop("behavior", None),
+        _CURRENT: [_old_metric(metric, "current") for metric in current],
+        _CONDITIONS: status.pop("conditions", None),
+    }
+    for key, value in packed.items():
         if value:
             annotations[key] = json.dumps(value, separators=(",", ":"))
     if "status" in v2:
@@ -307,11 +365,20 @@ def to_v1(v2: Obj) -> Obj:
     return _with(v2, annotations, spec, status)
 
 
-def _unpacked(text: str) -> Any:
+def _unpacked(key: str, text: str) -> Any:
     try:
-        return json.loads(text) if text else None
-    except ValueError:
-        return None
+        value = json.loads(text) if text else None
+    except ValueError as error:
+        raise BadRequest(f"{key}: {error}") from error
+    metrics = value if key in (_METRICS, _CURRENT) and value is not None else []
+    if not isinstance(metrics, list) or not all(_is_metric(metric) for metric in metrics):
+        raise BadRequest(f"{key}: not a list of metrics")
+    return value
+
+
+def _is_metric(value: Any) -> bool:
+    kind = value.get("type") if isinstance(value, dict) else None
+    return isinstance(kind, str) and isinstance(value.get(_SOURCES.get(kind, "")), dict)
 
 
 def _with(obj: Obj, annotations: dict[str, str], spec: Obj, status: Obj) -> Obj:

@@ -32,13 +32,6 @@ _ENV_FIELDS = (
     "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
 )  # fmt: skip
 _HEADER = re.compile(r"^[-A-Za-z0-9]+$")
-_SIGNALS = (
-    "SIGABRT", "SIGALRM", "SIGBUS", "SIGCHLD", "SIGCLD", "SIGCONT", "SIGFPE", "SIGHUP", "SIGILL", "SIGINT", "SIGIO",
-    "SIGIOT", "SIGKILL", "SIGPIPE", "SIGPOLL", "SIGPROF", "SIGPWR", "SIGQUIT", "SIGRTMAX",
-    *sorted(f"SIGRTMAX-{n}" for n in range(1, 15)), "SIGRTMIN", *sorted(f"SIGRTMIN+{n}" for n in range(1, 16)),
-    "SIGSEGV", "SIGSTKFLT", "SIGSTOP", "SIGSYS", "SIGTERM", "SIGTRAP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG",
-    "SIGUSR1", "SIGUSR2", "SIGVTALRM", "SIGWINCH", "SIGXCPU", "SIGXFSZ",
-)  # fmt: skip
 _COMPUTE = ("cpu", "memory")
 _STANDARD = frozenset(("cpu", "memory", "ephemeral-storage", "storage", "pods", "resourcequotas", "services",
     "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims", "services.nodeports",
@@ -54,10 +47,6 @@ class Around:
     spec: Obj
     volumes: dict[str, Obj] = field(default_factory=dict)
     pod: bool = False  # a pod, not a template
-
-    @property
-    def os(self) -> str:
-        return str((self.spec.get("os") or {}).get("name") or "")
 
 
 def validate(container: Obj, at: str, around: Around) -> Errors:
@@ -409,13 +398,6 @@ def running(container: Obj, at: str, around: Around) -> Errors:
     for hook in ("postStart", "preStop"):
         if lifecycle.get(hook) is not None:
             errors += _handler(lifecycle[hook], f"{at}.lifecycle.{hook}", _HOOK_HANDLERS, around)
-    if lifecycle.get("stopSignal") is not None:
-        here = f"{at}.lifecycle.stopSignal"
-        if not around.os:
-            errors.append(forbidden_field(here, "may not be set for containers with empty `spec.os.name`"))
-        else:
-            allowed = ("SIGKILL", "SIGTERM") if around.os == "windows" else _SIGNALS
-            errors += of(*allowed)(lifecycle["stopSignal"], here)
     return errors
 
 

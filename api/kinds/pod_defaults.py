@@ -12,6 +12,7 @@ _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 
 def spec(spec: Obj) -> None:
     """Defaults of a pod spec or of a pod template's spec, filled in place."""
+    spec.pop("workloadRef", None)
     spec.setdefault("restartPolicy", "Always")
     spec.setdefault("terminationGracePeriodSeconds", 30)
     spec.setdefault("dnsPolicy", "ClusterFirst")
@@ -75,6 +76,7 @@ def _container(container: Obj) -> None:
         if container.get(name) is not None:
             _probe(container[name])
     lifecycle = container.get("lifecycle") or {}
+    lifecycle.pop("stopSignal", None)  # off in v1.35, as `workloadRef`
     for hook in ("postStart", "preStop"):
         if (lifecycle.get(hook) or {}).get("httpGet") is not None:
             _http_get(lifecycle[hook]["httpGet"])

@@ -29,7 +29,7 @@ def default(stateful_set: Obj) -> None:
         strategy["type"] = "RollingUpdate"
         strategy.setdefault("rollingUpdate", {})
     if strategy["type"] == "RollingUpdate" and strategy.get("rollingUpdate") is not None:
-        strategy["rollingUpdate"].setdefault("partition", 0)
+        strategy["rollingUpdate"] = {"partition": 0, "maxUnavailable": 1} | strategy["rollingUpdate"]
     retention = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
     for when in ("whenDeleted", "whenScaled"):
         retention.setdefault(when, "Retain")

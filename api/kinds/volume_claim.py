@@ -16,7 +16,6 @@ from api.registry import Column, Hooks
 from api.rules import SUBDOMAIN, check, given, needed, of, positive_quantity
 from api.validation import (
     Errors,
-    dns_label,
     immutable,
     label_selector,
     labels,
@@ -42,15 +41,18 @@ def default(claim: Obj) -> None:
 
 
 def prepare(claim: Obj, old: Obj | None) -> None:
-    """A data source given in one of its two fields is in both (KEP-1495)."""
+    """A data source given in one of its two fields is in both (KEP-1495). One of another namespace is left out: v1.35
+    does not turn that on."""
     if old is None:
         claim["status"] = {"phase": "Pending"}
     spec = claim["spec"]
+    if (spec.get("dataSourceRef") or {}).get("namespace"):
+        del spec["dataSourceRef"]
     source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
     if source is not None and reference is None:
         spec["dataSourceRef"] = dict(source)
-    elif reference is not None and source is None and not reference.get("namespace"):
-        spec["dataSource"] = {k: v for k, v in reference.items() if k != "namespace"}
+    elif reference is not None and source is None:
+        spec["dataSource"] = dict(reference)
 
 
 def access_modes(spec: Obj, at: str) -> Errors:
@@ -77,13 +79,9 @@ def validate_spec(spec: Obj, at: str) -> Errors:
         ("volumeAttributesClassName", SUBDOMAIN),
     ))  # fmt: skip
     source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
-    if source is not None and reference is not None:
-        if reference.get("namespace"):
-            errors.append(
-                invalid(at, f"{at}.dataSource", "may not be specified when dataSourceRef.namespace is specified")
-            )
-        elif any(source.get(k) != reference.get(k) for k in ("apiGroup", "kind", "name")):
-            errors.append(invalid(at, f"{at}.dataSource", "must match dataSourceRef"))
+    parts = ("apiGroup", "kind", "name")
+    if source is not None and reference is not None and any(source.get(k) != reference.get(k) for k in parts):
+        errors.append(invalid(at, f"{at}.dataSource", "must match dataSourceRef"))
     return errors
 
 
@@ -92,9 +90,7 @@ def _data_source(source: Obj, at: str) -> Errors:
     if not source.get("apiGroup") and source.get("kind") != "PersistentVolumeClaim":
         text = "must be 'PersistentVolumeClaim' when referencing the default apiGroup"
         errors.append(invalid(at, source.get("kind") or "", text))
-    return errors + SUBDOMAIN(source.get("apiGroup"), f"{at}.apiGroup") + (
-        dns_label(source["namespace"], f"{at}.namespace") if source.get("namespace") else []
-    )  # fmt: skip
+    return errors + SUBDOMAIN(source.get("apiGroup"), f"{at}.apiGroup")
 
 
 def template(template: Obj, at: str) -> Errors:

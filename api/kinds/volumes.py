@@ -19,7 +19,6 @@ from api.validation import (
     Errors,
     dns_label,
     dns_subdomain,
-    label_selector,
     qualified_name,
     shown,
 )
@@ -30,8 +29,8 @@ _PATH_TYPES = (
     "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket",
 )  # fmt: skip
 _DIVISORS = ("1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei")
-_KEY_TYPES = ("RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519")
-_DAY = 24 * 3600
+
+_OFF = ("clusterTrustBundle", "podCertificate")  # features that v1.35 has and does not turn on: left out
 
 
 def default(volume: Obj) -> None:
@@ -44,8 +43,8 @@ def default(volume: Obj) -> None:
             for part in (source, *(source.get("sources") or [])):
                 if part.get("serviceAccountToken") is not None:
                     part["serviceAccountToken"].setdefault("expirationSeconds", 3600)
-                if part.get("podCertificate") is not None:
-                    part["podCertificate"].setdefault("maxExpirationSeconds", _DAY)
+                for off in _OFF:
+                    part.pop(off, None)
                 for item in (part.get("downwardAPI") or part).get("items") or []:
                     default_references(item)
     for kind, defaults in _DEFAULTS.items():
@@ -322,43 +321,9 @@ def _projected(source: Obj, at: str) -> Errors:
             if seconds > 1 << 32:
                 errors.append(invalid(field, seconds, "may not specify a duration larger than 2^32 seconds"))
             errors += needed_as(rules.local_path)(token.get("path"), f"{at}.path")
-        bundle = part.get("clusterTrustBundle")
-        if bundle is not None:
-            errors += _trust_bundle(bundle, f"{here}.clusterTrustBundle")
-            taken(bundle.get("path") or "", bundle.get("path") or "")
-        certificate = part.get("podCertificate")
-        if certificate is not None:
-            field = f"{here}.podCertificate"
-            errors += check(certificate, field, (("keyType", of(*_KEY_TYPES)), ("signerName", needed())))
-            names = ("credentialBundlePath", "keyPath", "certificateChainPath")
-            given_paths = [name for name in names if certificate.get(name)]
-            for name in given_paths:
-                errors += rules.local_path(certificate[name], f"{field}.{name}")
-                taken(certificate[name], certificate[name])
-            if not given_paths:
-                text = "specify at least one of credentialBundlePath, keyPath, and certificateChainPath"
-                errors.append(required(field, text))
         if sum(value is not None for value in part.values()) > 1:
             errors.append(forbidden_field(here, "may not specify more than 1 volume type per source"))
     return errors
-
-
-def _trust_bundle(bundle: Obj, at: str) -> Errors:
-    name, signer = bundle.get("name"), bundle.get("signerName")
-    errors: Errors = []
-    if name is not None and signer is not None:
-        errors.append(invalid(at, shown(bundle), "only one of name and signerName may be used"))
-    elif name is not None:
-        errors += [] if name else [required(f"{at}.name", "must be a valid object name")]
-        if bundle.get("labelSelector") is not None:
-            text = "labelSelector must be unset if name is specified"
-            errors.append(invalid(f"{at}.labelSelector", shown(bundle["labelSelector"]), text))
-    elif signer is not None:
-        errors += [] if signer else [required(f"{at}.signerName", "must be a valid signer name")]
-        errors += label_selector(bundle.get("labelSelector"), f"{at}.labelSelector")
-    else:
-        errors.append(required(at, "either name or signerName must be specified"))
-    return errors + check(bundle, at, (("path", needed()), ("path", rules.local_path)))
 
 
 def _table(*rows: Row) -> Rule:

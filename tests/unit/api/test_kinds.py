@@ -6,6 +6,7 @@ Sources: k8s.io/kubernetes/pkg/apis/*/v1/defaults.go and pkg/apis/*/validation o
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ from api.builtin import (
     SERVICES,
     STATEFUL_SETS,
 )
-from api.errors import Invalid
+from api.errors import BadRequest, Invalid
 from api.kinds import cron_job
 from api.registry import Resource
 
@@ -82,6 +83,10 @@ _DEFAULTS: list[tuple[Resource, Obj, dict[str, Any]]] = [
                serviceAccountName="s"),
      {"spec.volumes.0.projected": {"defaultMode": 420,
                                    "sources": [{"serviceAccountToken": {"path": "t", "expirationSeconds": 3600}}]}}),
+    # Features that v1.35 has but does not turn on (kubernetes.io/docs/reference/command-line-tools-reference/feature-gates).
+    (PODS, container(lifecycle={"stopSignal": "SIGINT"}), {"spec.containers.0.lifecycle": {}}),
+    (PODS, pod(volumes=[{"name": "v", "projected": {"sources": [{"clusterTrustBundle": {"path": "t"}}]}}]),
+     {"spec.volumes.0.projected": {"defaultMode": 420, "sources": [{}]}}),
     (DAEMON_SETS, {"spec": {"selector": _SELECTOR, "template": _TEMPLATE}},
      {"spec.updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}},
       "spec.revisionHistoryLimit": 10,
@@ -89,7 +94,7 @@ _DEFAULTS: list[tuple[Resource, Obj, dict[str, Any]]] = [
     (STATEFUL_SETS, {"spec": {"selector": _SELECTOR, "template": _TEMPLATE,
                               "volumeClaimTemplates": [{"metadata": {"name": "d"}, "spec": _CLAIM}]}},
      {"spec.podManagementPolicy": "OrderedReady", "spec.replicas": 1,
-      "spec.updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+      "spec.updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0, "maxUnavailable": 1}},
       "spec.persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
       "spec.volumeClaimTemplates.0.status": {"phase": "Pending"}}),
     (REPLICATION_CONTROLLERS, {"spec": {"template": _TEMPLATE}},
@@ -311,7 +316,20 @@ def test_what_the_first_autoscaler_has_no_field_for_survives_it() -> None:
     v2 = of(AUTOSCALERS, {"spec": spec})
     v1 = AUTOSCALERS_V1.hooks.from_stored(v2)
     assert "metrics" not in v1["spec"]
+    old = {"type": "Pods", "pods": {"metricName": "m", "targetAverageValue": "5"}}
+    assert json.loads(v1["metadata"]["annotations"]["autoscaling.alpha.kubernetes.io/metrics"]) == [old]
     assert AUTOSCALERS_V1.hooks.to_stored(v1)["spec"] == v2["spec"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[1]", '["a"]', "5", '[{"type":"Pods"}]', '[{"type":"Pods","pods":{"metricName":{}}}]', '[{"type":[]}]'],
+)
+def test_what_stands_for_metrics_in_the_first_autoscaler_must_be_metrics(text: str) -> None:
+    annotations = {"autoscaling.alpha.kubernetes.io/metrics": text}
+    spec = {"maxReplicas": 2, "scaleTargetRef": _TARGET}
+    with pytest.raises(BadRequest):
+        AUTOSCALERS_V1.hooks.to_stored({"metadata": {"name": "x", "annotations": annotations}, "spec": spec})
 
 
 @pytest.mark.parametrize(
