@@ -48,7 +48,7 @@ def validate(new: Obj, old: Obj | None) -> Errors:
 
 def validate_status(new: Obj, _: Obj | None) -> Errors:
     status = new.get("status") or {}
-    return _names(status.get("acceptedNames") or {}, "status.acceptedNames") + _stored_versions(new)
+    return _names(status.get("acceptedNames") or {}, "status.acceptedNames")
 
 
 def _stored_versions(definition: Obj) -> Errors:
