@@ -55,7 +55,8 @@ async def serve(request: web.Request, dial: Dial, pod: str) -> web.StreamRespons
         work = Channels(socket, dial, pod, ports)
     tasks = {asyncio.create_task(work.run()), asyncio.create_task(hung_up(request))}
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for ended in (await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))[0]:
+            ended.result()
     finally:
         for task in tasks:
             task.cancel()

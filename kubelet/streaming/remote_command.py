@@ -113,7 +113,9 @@ async def join(request: web.Request, client: Client, stream: Stream, command: Co
     finally:
         for task in (reading, writing, gone):
             task.cancel()
-        await asyncio.gather(reading, writing, gone, return_exceptions=True)
+        for failure in await asyncio.gather(reading, writing, gone, return_exceptions=True):
+            if isinstance(failure, Exception) and not isinstance(failure, OSError):
+                _log.error("a stream broke", why=repr(failure))
 
 
 async def _to_client(client: Client, stream: Stream, tty: bool) -> None:
