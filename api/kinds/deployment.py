@@ -60,7 +60,7 @@ def _strategy(strategy: Obj) -> Errors:
 def validate_status(deployment: Obj, old: Obj | None) -> Errors:
     status = deployment.get("status") or {}
     among = ("updatedReplicas", "readyReplicas", "availableReplicas")
-    names = ("observedGeneration", "replicas", *among, "unavailableReplicas", "collisionCount")
+    names = ("observedGeneration", "replicas", *among, "unavailableReplicas", "terminatingReplicas", "collisionCount")
     errors = workload.counts(status, "status", names, at_most="replicas", among=among)
     return errors + workload.collisions(status, old)
 

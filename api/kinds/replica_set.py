@@ -64,7 +64,7 @@ def validate_controller(controller: Obj, old: Obj | None) -> Errors:
 
 def validate_status(obj: Obj, old: Obj | None) -> Errors:
     among = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
-    names = ("replicas", *among, "observedGeneration")
+    names = ("replicas", *among, "terminatingReplicas", "observedGeneration")
     return workload.counts(obj.get("status") or {}, "status", names, at_most="replicas", among=among)
 
 
