@@ -17,6 +17,7 @@ from api.builtin import ENDPOINT_SLICES, ENDPOINTS, LEASES
 from api.errors import AlreadyExists, ApiError, NotFound
 from api.meta import Obj
 from api.registry import Resource
+from apiserver import managing
 from apiserver.auth.user import User
 from apiserver.context import Context
 from apiserver.routes.create import create
@@ -110,12 +111,12 @@ async def ensure(context: Context, res: Resource, wanted: Obj, transform: Transf
         await context.store.get(res, namespace, name)
     except NotFound:
         try:
-            await create(context, SELF, res, wanted)
+            await create(context, SELF, res, wanted, track=managing.own(context, res))
         except AlreadyExists:
             log.debug("another server made %s %s", res.kind, name)
         return
     if transform is not None:
-        await change(context, SELF, res, namespace, name, transform)
+        await change(context, SELF, res, namespace, name, transform, track=managing.own(context, res))
 
 
 def _named(labels: dict[str, str]) -> Obj:

@@ -87,3 +87,9 @@ def tracker(context: Context, request: Request, res: Resource) -> Track:
         managers.track(at, new, old, manager)
 
     return track
+
+
+def own(context: Context, res: Resource) -> Track:
+    """The same for what the server writes by itself."""
+    at = door(context, res, "")
+    return lambda new, old: managers.track(at, new, old, "kube-apiserver")

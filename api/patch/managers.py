@@ -317,19 +317,14 @@ def apply(door: Door, live: Obj | None, config: Obj, manager: str, *, force: boo
 
     Conflict when that would change what others manage; BadRequest when `config` does not fit its kind.
     """
-    resource = door.resource
-    if (version := config.get("apiVersion") or "") != resource.api_version:
-        raise BadRequest(
-            "Incorrect version specified in apply patch. "
-            f"Specified patch version: {version}, expected: {resource.api_version}"
-        )
     check(door, config)
     metadata = config.get("metadata")
     if isinstance(metadata, dict) and metadata.get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
-    kept: Obj = (
-        live if live is not None else {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {}}
-    )
+    resource = door.resource
+    kept = live
+    if kept is None:
+        kept = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {}}
     try:
         managed = decode(kept["metadata"].get("managedFields"))
     except ValueError as error:
@@ -356,7 +351,13 @@ def _about(door: Door, obj: Obj) -> str:
 
 
 def check(door: Door, config: Obj) -> None:
-    """BadRequest when `config` does not fit its kind, naming every field that does not."""
+    """BadRequest when `config` is of another version or does not fit its kind, naming every field that does not."""
+    resource = door.resource
+    if (version := config.get("apiVersion") or "") != resource.api_version:
+        raise BadRequest(
+            "Incorrect version specified in apply patch. "
+            f"Specified patch version: {version}, expected: {resource.api_version}"
+        )
     found = [f"{path}: {why}" if path else why for path, why in typed.misfits(door.type_, config)]
     if found:
         text = found[0] if len(found) == 1 else "\n".join(["errors:", *(f"  {each}" for each in found)])

@@ -287,3 +287,19 @@ def test_owner_references_given_twice_are_warned_of(kubectl: Kubectl) -> None:
     assert told.startswith("Warning: .metadata.ownerReferences contains duplicate entries; API server dedups")
     found = kubectl.run("get", "cm", "a", "-o", "json").ok().json
     assert found["metadata"]["ownerReferences"] == [owner]
+
+
+def test_a_scale_of_another_version_is_refused(kubectl: Kubectl, official: ApiClient, namespace: str) -> None:
+    apply(kubectl, deployment("web"), "one").ok()
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/web/scale?fieldManager=two&force=true"
+    scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "web"}, "spec": {"replicas": 2}}
+    assert raw_patch(official, path, {**scale, "apiVersion": "autoscaling/v2"})["message"] == (
+        "Incorrect version specified in apply patch. Specified patch version: autoscaling/v2, expected: autoscaling/v1"
+    )
+    assert raw_patch(official, path, scale)["spec"] == {"replicas": 2}
+    assert entries(kubectl, "deploy", "web")[("two", "Apply", "scale")] == {"f:spec": {"f:replicas": {}}}
+
+
+def test_the_server_manages_what_it_makes(core: CoreV1Api) -> None:
+    made = core.read_namespaced_service("kubernetes", "default")
+    assert [e.manager for e in made.metadata.managed_fields] == ["kube-apiserver"]
