@@ -25,6 +25,7 @@ from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taint import TaintNodesByCondition
 from apiserver.admission.priority import Priority
+from apiserver.admission.runtime_class import RuntimeClass
 from apiserver.admission.service_account import ServiceAccount
 from apiserver.admission.toleration_seconds import DefaultTolerationSeconds
 from apiserver.aggregation.remote import Aggregation
@@ -91,6 +92,7 @@ def build_context(options: Options) -> Context:
                 NodeRestriction(store),
                 TaintNodesByCondition(),
                 Priority(store),
+                RuntimeClass(store),
                 CertificateRequests(authorizer, _now),
                 Expressions(),
                 DefaultTolerationSeconds(),

@@ -16,6 +16,7 @@ from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taint import TaintNodesByCondition
 from apiserver.admission.priority import Priority
+from apiserver.admission.runtime_class import RuntimeClass
 from apiserver.admission.service_account import ServiceAccount
 from apiserver.admission.toleration_seconds import DefaultTolerationSeconds
 from apiserver.auth.user import User
@@ -28,6 +29,12 @@ OBJECTS = {
     ("namespaces", "a"): {"metadata": {"name": "a"}, "status": {"phase": "Active"}},
     ("namespaces", "dying"): {"metadata": {"name": "dying"}, "status": {"phase": "Terminating"}},
     ("priorityclasses", "system-node-critical"): {"metadata": {"name": "system-node-critical"}, "value": 2_000_001_000},
+    ("runtimeclasses", "box"): {
+        "metadata": {"name": "box"},
+        "handler": "box",
+        "overhead": {"podFixed": {"cpu": "10m"}},
+        "scheduling": {"nodeSelector": {"box": "yes"}, "tolerations": [{"key": "box", "operator": "Exists"}]},
+    },
     ("pods", "mine"): {"metadata": {"name": "mine"}, "spec": {"nodeName": "n1"}},
     ("pods", "theirs"): {"metadata": {"name": "theirs"}, "spec": {"nodeName": "n2"}},
 }
@@ -168,3 +175,25 @@ async def test_a_node_writes_what_is_its_own(tried: Attempt) -> None:
 async def test_a_node_writes_nothing_else(tried: Attempt, text: str) -> None:
     with pytest.raises(Forbidden, match=text):
         await admit(NodeRestriction(STORE), tried)
+
+
+async def test_a_pod_takes_over_what_its_runtime_class_says() -> None:
+    """https://kubernetes.io/docs/concepts/containers/runtime-class/"""
+    pod = await admit(RuntimeClass(STORE), attempt(PODS, {"spec": {"runtimeClassName": "box"}}))
+    assert pod["spec"]["overhead"] == {"cpu": "10m"}
+    assert pod["spec"]["nodeSelector"] == {"box": "yes"}
+    assert pod["spec"]["tolerations"] == [{"key": "box", "operator": "Exists"}]
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ({"runtimeClassName": "nope"}, 'pod rejected: RuntimeClass "nope" not found'),
+        ({"overhead": {"cpu": "1"}}, "Pod Overhead set without corresponding RuntimeClass defined Overhead"),
+        ({"runtimeClassName": "box", "overhead": {"cpu": "1"}}, "Pod's Overhead doesn't match RuntimeClass's"),
+        ({"runtimeClassName": "box", "nodeSelector": {"box": "no"}}, "conflict: runtimeClass.scheduling.nodeSelector"),
+    ],
+)
+async def test_a_pod_that_its_runtime_class_does_not_fit_is_refused(spec: Obj, why: str) -> None:
+    with pytest.raises(Forbidden, match=why):
+        await admit(RuntimeClass(STORE), attempt(PODS, {"spec": spec}))
