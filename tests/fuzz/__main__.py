@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.fuzz.run import fuzz
+from tests.fuzz.run import by_schema, fuzz
 from tests.harness.apiserver import ApiServer
 from tests.harness.etcd import EtcdServer
 from tests.harness.pki import Pki
@@ -29,6 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--schema", action="store_true", help="let schemathesis ask, by our own OpenAPI")
     parser.add_argument("--only", type=int, help="send the request of this number alone")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sampan-fuzz-") as place:
@@ -38,8 +39,12 @@ def main() -> int:
         server = ApiServer(directory / "apiserver", etcd)
         try:
             server.start()
-            running = fuzz(server.admin(), directory, seed=chosen.seed, seconds=chosen.minutes * 60, only=chosen.only)
-            report = asyncio.run(running)
+            seconds = chosen.minutes * 60
+            if chosen.schema:
+                report = asyncio.run(by_schema(server.admin(), directory, seed=chosen.seed, seconds=seconds))
+            else:
+                running = fuzz(server.admin(), directory, seed=chosen.seed, seconds=seconds, only=chosen.only)
+                report = asyncio.run(running)
             alive, traces = server.alive, _traces(server.log)
         finally:
             server.stop()

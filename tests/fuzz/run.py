@@ -9,7 +9,7 @@ import json
 import random
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import yaml
 
 from client.kubeconfig import RestConfig
 from tests.fuzz.requests import Fuzzer, Obj, Sent
+from tests.fuzz.schema import hold_to
 
 _WITHIN = 20.0
 _SENDS_JSON = (("Content-Type", "application/json"),)
@@ -124,6 +125,28 @@ async def _documents(connection: Connection) -> list[Obj]:
 
     index = (await get("/openapi/v3"))["paths"]
     return [await get(entry["serverRelativeURL"]) for _, entry in sorted(index.items())]
+
+
+async def by_schema(
+    config: RestConfig, directory: Path, *, seed: int, seconds: float, names: Sequence[str] = (), examples: int = 20
+) -> Report:
+    """schemathesis on one document after the other (those of `names`, else all), in the time there is."""
+    connection = Connection(config, directory)
+    documents = await _documents(connection)
+    connection.close()
+    until, report = time.monotonic() + seconds, Report(seed)
+    for document in documents:
+        roots = {path.rstrip("/") for path in document["paths"] if path.endswith("/")}
+        within = until - time.monotonic()
+        if (names and roots.isdisjoint(names)) or within <= 0:
+            continue
+        found = await asyncio.to_thread(
+            hold_to, document, config.server, directory, seed=seed, examples=examples, within=within
+        )
+        report.sent += 1
+        if found:
+            report.findings.append(f"--schema --seed {seed}: {', '.join(roots)}\n{found}")
+    return report
 
 
 async def fuzz(config: RestConfig, directory: Path, *, seed: int, seconds: float, only: int | None = None) -> Report:

@@ -1,0 +1,27 @@
+"""schemathesis against our own OpenAPI: what the documents promise is asked for, and held to."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from tests.fuzz.requests import Obj
+from tests.harness import foreign
+
+_CHECKS = "not_a_server_error,content_type_conformance,response_schema_conformance"
+
+
+def hold_to(document: Obj, url: str, directory: Path, *, seed: int, examples: int, within: float) -> str:
+    """What schemathesis found wrong with a server's answers; "" when it found nothing `within` so many seconds.
+    The token is the test server's administrator's."""
+    file = directory / "openapi.json"
+    file.write_text(json.dumps(document))
+    argv = [
+        foreign.program("schemathesis"), "run", str(file), "--url", url, "--tls-verify", "false",
+        "--header", "Authorization: Bearer steward-token", "--checks", _CHECKS, "--phases", "fuzzing",
+        "--max-examples", str(examples), "--seed", str(seed), "--continue-on-failure", "--no-color",
+        "--max-time", str(max(1, int(within))),
+    ]  # fmt: skip
+    done = subprocess.run(argv, cwd=directory, capture_output=True, text=True, timeout=within + 60)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
