@@ -128,24 +128,22 @@ async def _documents(connection: Connection) -> list[Obj]:
 
 
 async def by_schema(
-    config: RestConfig, directory: Path, *, seed: int, seconds: float, names: Sequence[str] = (), examples: int = 20
+    config: RestConfig, directory: Path, *, seed: int, seconds: float, names: Sequence[str] = ()
 ) -> Report:
-    """schemathesis on one document after the other (those of `names`, else all), in the time there is."""
+    """schemathesis on one document after the other (those of `names`, else all), with an equal share of the time."""
     connection = Connection(config, directory)
-    documents = await _documents(connection)
+    documents = {
+        next(path for path in document["paths"] if path.endswith("/")).strip("/"): document
+        for document in await _documents(connection)
+    }
     connection.close()
-    until, report = time.monotonic() + seconds, Report(seed)
-    for document in documents:
-        roots = {path.rstrip("/") for path in document["paths"] if path.endswith("/")}
-        within = until - time.monotonic()
-        if (names and roots.isdisjoint(names)) or within <= 0:
-            continue
-        found = await asyncio.to_thread(
-            hold_to, document, config.server, directory, seed=seed, examples=examples, within=within
-        )
+    report = Report(seed)
+    for name in names or documents:
+        share = seconds / len(names or documents)
+        found = await asyncio.to_thread(hold_to, documents[name], config.server, directory, seed=seed, seconds=share)
         report.sent += 1
         if found:
-            report.findings.append(f"--schema --seed {seed}: {', '.join(roots)}\n{found}")
+            report.findings.append(f"--schema --seed {seed}: {name}\n{found}")
     return report
 
 

@@ -12,16 +12,15 @@ from tests.harness import foreign
 _CHECKS = "not_a_server_error,content_type_conformance,response_schema_conformance"
 
 
-def hold_to(document: Obj, url: str, directory: Path, *, seed: int, examples: int, within: float) -> str:
-    """What schemathesis found wrong with a server's answers; "" when it found nothing `within` so many seconds.
-    The token is the test server's administrator's."""
+def hold_to(document: Obj, url: str, directory: Path, *, seed: int, seconds: float) -> str:
+    """What schemathesis found wrong with a server's answers; "" when it found nothing in that time. The token is the test server's administrator's."""
     file = directory / "openapi.json"
     file.write_text(json.dumps(document))
     argv = [
         foreign.program("schemathesis"), "run", str(file), "--url", url, "--tls-verify", "false",
         "--header", "Authorization: Bearer steward-token", "--checks", _CHECKS, "--phases", "fuzzing",
-        "--max-examples", str(examples), "--seed", str(seed), "--continue-on-failure", "--no-color",
-        "--max-time", str(max(1, int(within))),
+        "--seed", str(seed), "--continue-on-failure", "--no-color",
+        "--max-time", str(max(1, int(seconds))),
     ]  # fmt: skip
-    done = subprocess.run(argv, cwd=directory, capture_output=True, text=True, timeout=within + 60)
+    done = subprocess.run(argv, cwd=directory, capture_output=True, text=True, timeout=seconds + 90)
     return "" if done.returncode == 0 else done.stdout + done.stderr
