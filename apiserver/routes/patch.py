@@ -10,7 +10,7 @@ import orjson
 from api import errors, objects
 from api.errors import BadRequest, EntityTooLarge, UnsupportedMedia, invalid
 from api.meta import Obj
-from api.patch import go, json_patch, managers, merge, strategic
+from api.patch import apply, go, json_patch, merge, strategic
 from api.patch.managers import Door
 from api.registry import Resource
 from apiserver import decode, managing, negotiate, represent
@@ -21,11 +21,11 @@ from apiserver.routes.update import Transform, change
 from apiserver.routes.upsert import upsert
 from apiserver.storage.stored import Stored
 
-Apply = Callable[[Resource, Obj, Any], Obj]
+Format = Callable[[Resource, Obj, Any], Obj]
 
 _JSON, _MERGE = "application/json-patch+json", "application/merge-patch+json"
 _STRATEGIC, _APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
-_FORMATS: dict[str, Apply] = {
+_FORMATS: dict[str, Format] = {
     _JSON: lambda _, obj, patch: json_patch.apply(obj, patch),
     _MERGE: lambda _, obj, patch: merge.checked(obj, patch),
     _STRATEGIC: strategic.apply,
@@ -131,7 +131,7 @@ def applier(request: Request, door: Door, config: Obj, manager: str) -> Callable
 
     def transform(current: Obj | None) -> Obj:
         request.warnings.clear()
-        made = managers.apply(door, current, config, manager, force=force)
+        made = apply.apply(door, current, config, manager, force=force)
         decode.check_depth(made)
         applied = decode.shaped(request, res, made)
         decode.check_names(applied, info.namespace if res.namespaced else "", info.name)

@@ -10,7 +10,7 @@ from api.custom import paths
 from api.errors import InternalError, Invalid
 from api.meta import Obj
 from api.objects import Track
-from api.patch import managers
+from api.patch import apply as applying
 from api.patch.managers import Door
 from api.registry import Resource
 from apiserver import decode, managing, negotiate, represent
@@ -100,7 +100,7 @@ async def _apply(context: Context, request: Request, res: Resource) -> Answer:
     """Applying a Scale applies the replicas of the object itself."""
     manager = managing.manager_of(request, applies=True)
     scale = await patch.read_config(request)
-    managers.check(Door(SCALE, context.now()), scale)
+    applying.check(Door(SCALE, context.now()), scale)
     decode.check_names({"metadata": scale.setdefault("metadata", {})}, request.info.namespace, request.info.name)
     config = {"apiVersion": res.api_version, "kind": res.kind, "metadata": scale["metadata"]}
     if (scale.get("spec") or {}).get("replicas") is not None:

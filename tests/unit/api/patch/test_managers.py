@@ -16,6 +16,7 @@ from api import objects
 from api.builtin import CONFIG_MAPS, DEPLOYMENTS, PODS
 from api.custom.schema import CustomSchema
 from api.errors import BadRequest, Conflict
+from api.patch import apply as applying
 from api.patch import managers
 from api.patch.managers import Door
 from api.registry import Resource
@@ -79,7 +80,7 @@ def cm(**data: Any) -> Obj:
 def apply(live: Obj | None, config: Obj, manager: str, *, force: bool = False, now: datetime = NOW) -> Obj:
     res = {"Thing": THINGS, "ConfigMap": CONFIG_MAPS, "Deployment": DEPLOYMENTS}[config["kind"]]
     before = copy.deepcopy((live, config))
-    result = managers.apply(door(res, now=now), live, config, manager, force=force)
+    result = applying.apply(door(res, now=now), live, config, manager, force=force)
     assert (live, config) == before, "inputs are left as they are"
     if live is not None:
         result["metadata"].setdefault("uid", live["metadata"].get("uid", "u"))
@@ -214,12 +215,12 @@ def test_client_side_apply_is_taken_over_by_kubectl_alone() -> None:
     """SSA, "Upgrading from client-side apply": what the annotation says and the object still has is no conflict."""
     annotation = '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"x":"1","z":"1"}}'
     noted = {
-        "metadata": {"name": "a", "namespace": "d", "uid": "u", "annotations": {managers.LAST_APPLIED: annotation}}
+        "metadata": {"name": "a", "namespace": "d", "uid": "u", "annotations": {applying.LAST_APPLIED: annotation}}
     }
     live = update(None, {**cm(x="1", z="2"), **noted}, "kubectl-client-side-apply")
     applied = apply(live, cm(x="2"), "kubectl")
     assert applied["data"] == {"x": "2", "z": "2"}
-    assert '"x":"2"' in applied["metadata"]["annotations"][managers.LAST_APPLIED]
+    assert '"x":"2"' in applied["metadata"]["annotations"][applying.LAST_APPLIED]
     for config, manager in ((cm(z="1"), "kubectl"), (cm(x="2"), "other")):
         with pytest.raises(Conflict):
             apply(live, config, manager)
