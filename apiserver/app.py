@@ -21,6 +21,7 @@ from apiserver import bootstrap, endpoints
 from apiserver.admission.certificates import CertificateRequests
 from apiserver.admission.chain import Admission
 from apiserver.admission.expressions import Expressions
+from apiserver.admission.ingress_class import DefaultIngressClass
 from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taint import TaintNodesByCondition
@@ -93,6 +94,7 @@ def build_context(options: Options) -> Context:
                 TaintNodesByCondition(),
                 Priority(store),
                 RuntimeClass(store),
+                DefaultIngressClass(store),
                 CertificateRequests(authorizer, _now),
                 Expressions(),
                 DefaultTolerationSeconds(),

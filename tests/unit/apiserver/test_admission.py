@@ -7,11 +7,12 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from api.builtin import CONFIG_MAPS, LEASES, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
+from api.builtin import CONFIG_MAPS, INGRESSES, LEASES, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
 from api.errors import Forbidden, NotFound, not_found
 from api.meta import Obj
 from api.registry import Resource
 from apiserver.admission.chain import Admission, Attempt
+from apiserver.admission.ingress_class import DefaultIngressClass
 from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taint import TaintNodesByCondition
@@ -34,6 +35,9 @@ OBJECTS = {
         "handler": "box",
         "overhead": {"podFixed": {"cpu": "10m"}},
         "scheduling": {"nodeSelector": {"box": "yes"}, "tolerations": [{"key": "box", "operator": "Exists"}]},
+    },
+    ("ingressclasses", "front"): {
+        "metadata": {"name": "front", "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}}
     },
     ("pods", "mine"): {"metadata": {"name": "mine"}, "spec": {"nodeName": "n1"}},
     ("pods", "theirs"): {"metadata": {"name": "theirs"}, "spec": {"nodeName": "n2"}},
@@ -197,3 +201,17 @@ async def test_a_pod_takes_over_what_its_runtime_class_says() -> None:
 async def test_a_pod_that_its_runtime_class_does_not_fit_is_refused(spec: Obj, why: str) -> None:
     with pytest.raises(Forbidden, match=why):
         await admit(RuntimeClass(STORE), attempt(PODS, {"spec": spec}))
+
+
+@pytest.mark.parametrize(
+    ("ingress", "chosen"),
+    [
+        ({"metadata": {}}, "front"),
+        ({"metadata": {}, "spec": {"ingressClassName": "back"}}, "back"),
+        ({"metadata": {"annotations": {"kubernetes.io/ingress.class": "old"}}}, None),
+    ],
+)
+async def test_an_ingress_without_a_class_gets_the_default(ingress: Obj, chosen: str | None) -> None:
+    """https://kubernetes.io/docs/concepts/services-networking/ingress/#default-ingress-class"""
+    admitted = await admit(DefaultIngressClass(STORE), attempt(INGRESSES, ingress))
+    assert admitted["spec"].get("ingressClassName") == chosen
