@@ -7,7 +7,7 @@ family of the input is kept, the number has no fraction, and the suffix is the l
 from __future__ import annotations
 
 import re
-from decimal import ROUND_CEILING, Decimal, localcontext
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_CEILING, ROUND_UP, Context, Decimal, localcontext
 from functools import lru_cache
 
 _BINARY = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50, "Ei": 1 << 60}
@@ -17,26 +17,34 @@ _FORM = re.compile(
     r"(?P<suffix>[eE][+-]?\d+|Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|)$"
 )
 _NANO = Decimal("1e-9")
+_EXACT = Context(prec=60, rounding=ROUND_UP, Emax=MAX_EMAX, Emin=MIN_EMIN)
+_CAP, _MOST = Decimal((1 << 63) - 1), Decimal("1e36")
+_SHORT = 18  # decimal numbers of so many digits may be greater than the cap
+_MAX_EXPONENT = 1_000_000
 
 Quantity = str | int | float
 
 
 @lru_cache(maxsize=8192)
 def parse(quantity: Quantity) -> Decimal:
-    """The exact value. Fractions below 1e-9 round up, as upstream. ValueError when malformed."""
+    """The exact value. Fractions below 1e-9 round away from zero and what is too large is capped, as upstream.
+    ValueError when malformed.
+    """
     match = _FORM.match(str(quantity))
     if match is None:
         raise ValueError("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
     number, suffix = Decimal(match["number"]), match["suffix"]
-    with localcontext() as context:
-        context.prec = 60
+    with localcontext(_EXACT):
         if suffix in _BINARY:
             value = number * _BINARY[suffix]
         elif suffix in _DECIMAL:
             value = number.scaleb(_DECIMAL[suffix])
         else:
-            value = number.scaleb(int(suffix[1:]))
-        return value.quantize(_NANO, rounding=ROUND_CEILING).normalize()
+            value = number.scaleb(max(-_MAX_EXPONENT, min(_MAX_EXPONENT, int(suffix[1:]))))
+        short = suffix not in _BINARY and sum(map(str.isdigit, match["number"])) <= _SHORT
+        if abs(value) > (_MOST if short else _CAP):
+            value = _CAP.copy_sign(value)
+        return value.quantize(_NANO).normalize()
 
 
 def is_valid(quantity: Quantity) -> bool:
@@ -90,9 +98,10 @@ def format_millis(value: int) -> str:
 
 
 def _format_decimal(value: Decimal, exponent: bool = False) -> str:
-    nanos = int(value.scaleb(9))
+    with localcontext(_EXACT):
+        nanos = int(value.scaleb(9))
     power = -9
-    while nanos % 1000 == 0 and power < 18:
+    while nanos % 1000 == 0 and (exponent or power < 18):
         nanos //= 1000
         power += 3
     if exponent:
