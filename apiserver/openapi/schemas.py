@@ -4,14 +4,15 @@ Built-in kinds: the definitions of `api.schemas`, without what its strict set ad
 the enum of apiVersion and kind). Custom kinds: the schema of their definition, framed by apiVersion, kind and
 metadata, as upstream's apiextensions-apiserver publishes them.
 
-v3 has what Swagger 2.0 cannot say: defaults and unions. Zero values of required fields are defaults there, as
-upstream's generator writes them, beside those that Go types declare with `+default`.
+v3 has what upstream's Swagger 2.0 leaves out: enums, defaults and unions. Zero values of required fields are defaults
+there, as upstream's generator writes them, beside those that Go types declare with `+default`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from importlib.resources import files
 from typing import Any
 
 from api import schemas
@@ -118,8 +119,24 @@ def _definition(name: str, pending: list[str], *, swagger: bool) -> Obj:
             shown = _plain(child, pending, swagger=swagger)
             if not swagger and "default" not in shown:
                 _add_default(name, field, child, shown, field in required)
+            if not swagger:
+                _add_enum(name, field, shown)
             result["properties"][field] = shown
     return result
+
+
+@lru_cache(maxsize=1)
+def _enums() -> dict[tuple[str, str], list[str]]:
+    """(definition, field) → its values."""
+    lines = (files("apiserver") / "openapi" / "enums.txt").read_text().splitlines()
+    rows = (line.split() for line in lines if not line.startswith("#"))
+    return {(f"io.k8s.api.{kind}", field): values for kind, field, *values in rows}
+
+
+def _add_enum(name: str, field: str, shown: Obj) -> None:
+    values = _enums().get((name, field))
+    if values:
+        shown.get("items", shown)["enum"] = values
 
 
 def _add_default(name: str, field: str, schema: Obj, shown: Obj, required: bool) -> None:

@@ -9,6 +9,7 @@ import pytest
 from api.builtin import BUILTIN
 from api.custom.schema import CustomSchema
 from api.registry import Registry, Resource
+from api.schemas import definitions
 from apiserver import discovery
 from apiserver.openapi import paths, protobuf, schemas
 from apiserver.openapi.documents import Documents
@@ -123,9 +124,18 @@ def test_a_field_is_written_as_upstream_writes_it() -> None:
     }
     assert spec["nodeName"]["type"] == "string"
     assert two["io.k8s.api.core.v1.Pod"]["properties"]["spec"]["$ref"] == "#/definitions/io.k8s.api.core.v1.PodSpec"
+    assert spec["restartPolicy"]["enum"] == ["Always", "Never", "OnFailure"]
+    assert "enum" not in two["io.k8s.api.core.v1.PodSpec"]["properties"]["restartPolicy"]
+    modes = three["io.k8s.api.core.v1.PersistentVolumeSpec"]["properties"]["accessModes"]
+    assert "ReadWriteOnce" in modes["items"]["enum"] and "enum" not in modes
     number_or_text = three["io.k8s.apimachinery.pkg.util.intstr.IntOrString"]
     assert number_or_text["oneOf"] == [{"type": "integer"}, {"type": "string"}]
     assert two["io.k8s.apimachinery.pkg.util.intstr.IntOrString"]["type"] == "string"
+
+
+def test_every_enum_is_of_a_field_that_is_there() -> None:
+    for name, field in schemas._enums():
+        assert field in definitions()[name]["properties"], (name, field)
 
 
 def test_a_custom_kind_has_its_schema_in_a_frame() -> None:
