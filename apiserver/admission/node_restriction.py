@@ -50,7 +50,7 @@ class NodeRestriction(Plugin):
 def _check_node(attempt: Attempt, node: str) -> None:
     if attempt.name != node:
         raise attempt.forbidden(f'node "{node}" is not allowed to modify node "{attempt.name}"')
-    if attempt.obj is None or attempt.subresource:
+    if attempt.obj is None:
         return
     new = attempt.new()
     old = attempt.old or {"metadata": {}, "spec": {}}
@@ -73,3 +73,5 @@ def _check_pod(attempt: Attempt, node: str) -> None:
     if attempt.old is not None and (attempt.old.get("spec") or {}).get("nodeName") != node:
         verb = "delete" if attempt.verb == "delete" else "update status for"
         raise attempt.forbidden(f'node "{node}" can only {verb} pods with spec.nodeName set to itself')
+    if attempt.subresource == "status" and attempt.old and _labels(attempt.new()) != _labels(attempt.old):
+        raise attempt.forbidden(f'node "{node}" cannot update labels through pod status')

@@ -91,6 +91,8 @@ def test_a_node_writes_its_own_pods_only(apiserver: ApiServer, core: CoreV1Api, 
     assert refusal(kubelet.patch_namespaced_pod_status, "other", namespace, running)[0] == 403
     assert refusal(kubelet.delete_namespaced_pod, "other", namespace)[0] == 403
     assert refusal(kubelet.create_namespaced_config_map, namespace, config_map("a"))[0] == 403
+    labelled = refusal(kubelet.patch_namespaced_pod_status, "mine", namespace, {"metadata": {"labels": {"a": "b"}}})
+    assert labelled[0] == 403 and 'node "n1" cannot update labels through pod status' in labelled[1]["message"]
     assert refusal(kubelet.patch_node, "n2", {"metadata": {"labels": {"a": "b"}}})[0] in (403, 404)
 
 
