@@ -273,6 +273,7 @@ class Cache:
         """A question under way may have been answered before a caller's last write: who comes meanwhile waits for the
         next one."""
         while self._askers:
+            await asyncio.sleep(0)  # who comes in the same turn of the loop comes along
             askers, self._askers = self._askers, []
             try:
                 revision = await self._etcd.revision()
