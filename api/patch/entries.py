@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from api.meta import Obj
+from api.patch import fields
 from api.patch.fields import LEAF, Fields
 
 APPLY, UPDATE = "Apply", "Update"
@@ -82,7 +83,7 @@ def _encoded(identity: Identity, entry: Entry) -> Obj:
     wire: Obj = {"manager": identity.manager, "operation": identity.operation, "apiVersion": entry.api_version}
     if entry.time:
         wire["time"] = entry.time
-    wire["fieldsType"], wire["fieldsV1"] = "FieldsV1", entry.owned
+    wire["fieldsType"], wire["fieldsV1"] = "FieldsV1", fields.in_order(entry.owned)
     if identity.subresource:
         wire["subresource"] = identity.subresource
     return wire

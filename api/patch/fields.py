@@ -126,9 +126,17 @@ def paths(fields: Fields) -> Iterator[tuple[str, ...]]:
             yield (element, *path)
 
 
+def in_order(fields: Fields) -> Fields:
+    """The same set as upstream writes it: by kind of element, then by its value, at every level."""
+    elements = list(fields)
+    if len(elements) > 1:
+        elements.sort(key=_order if any(e[0] in "kv" for e in elements) else None)
+    return {element: in_order(inner) if (inner := fields[element]) else LEAF for element in elements}
+
+
 def _order(element: str) -> tuple[int, Any]:
     kind, rest = element[:1], element[2:]
-    if kind == "f":
+    if kind in ".f":
         return 0, rest
     value = orjson.loads(rest)
     if kind == "k":

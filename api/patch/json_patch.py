@@ -36,10 +36,13 @@ def _no_patch(value: Any, wanted: str) -> BadRequest:
 
 
 def _applied(obj: Any, operation: Obj) -> Any:
-    """Where an object lacks a field, upstream reads null: a test for null passes, a copy copies it."""
+    """Where an object lacks a field, upstream reads null: a test for null passes, a copy copies it, and it can be
+    replaced."""
     kind = operation.get("op")
     if kind == "test" and operation.get("value", 0) is None and _lacks(obj, operation.get("path")):
         return obj
+    if kind == "replace" and _lacks(obj, operation.get("path")):
+        operation = {**operation, "op": "add"}
     if kind == "copy" and _lacks(obj, operation.get("from")):
         operation = {"op": "add", "path": operation.get("path"), "value": None}
     return jsonpatch.JsonPatch([operation]).apply(obj)

@@ -11,15 +11,24 @@ from api.patch import go
 
 def apply(target: Any, patch: Any) -> Any:
     """A new value; `target` and `patch` are left as they are (unchanged parts are shared)."""
+    if not isinstance(target, dict):
+        return _without_nulls(patch)
     if not isinstance(patch, dict):
         return patch
-    result = dict(target) if isinstance(target, dict) else {}
+    result = dict(target)
     for key, value in patch.items():
         if value is None:
             result.pop(key, None)
         else:
             result[key] = apply(result.get(key), value)
     return result
+
+
+def _without_nulls(value: Any) -> Any:
+    """What is new comes without fields that are null, in lists too: upstream goes further than the RFC there."""
+    if isinstance(value, dict):
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
+    return [_without_nulls(v) for v in value] if isinstance(value, list) else value
 
 
 def checked(obj: Obj, patch: Any) -> Obj:
