@@ -126,6 +126,8 @@ class Resource:
     hooks: Hooks = field(default_factory=Hooks)
     stored_as: Resource | None = None
     """The row in whose version the objects lie in storage; None = this one."""
+    deprecation: str = ""
+    """The warning that clients of a deprecated kind or version get with every answer."""
     custom: CustomSchema | None = None
     """What the definition of a custom resource says of this version; None = a built-in kind."""
 

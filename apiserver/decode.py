@@ -18,8 +18,10 @@ import yaml
 from api import objects
 from api.errors import BadRequest, UnsupportedMedia
 from api.meta import Obj
+from api.objects import Finding
 from api.protobuf import decode as protobuf
 from api.registry import Resource
+from api.schemas import Path, dotted
 from apiserver.request import Request
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -67,11 +69,11 @@ def _json(body: bytes) -> Any:
 
 
 def _yaml(body: bytes) -> Any:
-    """YAML as the JSON it stands for: names are text, numbers have 64 bits."""
+    """YAML as the JSON it stands for: names are text, and sorted as upstream sorts them; numbers have 64 bits."""
     try:
         _check_yaml(body)
         data = yaml.load(body, _YamlLoader)  # a subclass of the safe loader
-        return orjson.loads(orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS))
+        return orjson.loads(orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS))
     except (yaml.YAMLError, ValueError, TypeError) as error:
         raise BadRequest(f"error decoding body: {error}") from error
 
@@ -91,7 +93,7 @@ def _check_yaml(body: bytes) -> None:
         if isinstance(event, yaml.CollectionEndEvent):
             anchor, size = within.pop()
         elif isinstance(event, yaml.AliasEvent):
-            size = sizes.get(event.anchor, _LARGEST + 1)  # not known before it is whole: it holds itself
+            size = sizes.get(event.anchor or "", _LARGEST + 1)  # not known before it is whole: it holds itself
             anchor = None
         elif isinstance(event, yaml.ScalarEvent):
             size = 1
@@ -156,7 +158,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> _Pairs:
     return found
 
 
-def given_twice(request: Request, body: bytes, data: Any) -> list[str]:
+def given_twice(request: Request, body: bytes, data: Any) -> list[Finding]:
     """What strict decoding says of fields that a text gives more than once; `data` has the last of them."""
     if request.query("fieldValidation") == objects.IGNORE:
         return []
@@ -164,25 +166,25 @@ def given_twice(request: Request, body: bytes, data: Any) -> list[str]:
         return [] if media_type(request.header(b"content-type")) not in _YAML else _lines_given_twice(body)
     if b"\\u0022" not in body and len(_NAME_END.findall(body)) == orjson.dumps(data).count(b'":'):
         return []  # as many names as there are in what was understood
-    found: list[str] = []
+    found: list[Finding] = []
 
-    def look(value: Any, at: str) -> None:
+    def look(value: Any, at: Path) -> None:
         if isinstance(value, _Pairs):
-            found.extend(f'duplicate field "{f"{at}.{name}" if at else name}"' for name in value.twice)
+            found.extend(((*at, name), f'duplicate field "{dotted((*at, name))}"') for name in value.twice)
             for name, item in value.items():
-                look(item, f"{at}.{name}" if at else name)
+                look(item, (*at, name))
         elif isinstance(value, list):
             for index, item in enumerate(value):
-                look(item, f"{at}[{index}]")
+                look(item, (*at, index))
 
     try:
-        look(json.loads(body, object_pairs_hook=_pairs), "")
+        look(json.loads(body, object_pairs_hook=_pairs), ())
     except ValueError:
         return _lines_given_twice(body)  # YAML in braces
     return found
 
 
-def _lines_given_twice(body: bytes) -> list[str]:
+def _lines_given_twice(body: bytes) -> list[Finding]:
     """The same of YAML, which upstream's decoder tells by lines."""
     lines: list[str] = []
 
@@ -199,10 +201,10 @@ def _lines_given_twice(body: bytes) -> list[str]:
                 look(item)
 
     look(yaml.compose(body, _YamlLoader))
-    return ["yaml: unmarshal errors:\n" + "\n".join(lines)] if lines else []
+    return [((), "yaml: unmarshal errors:\n" + "\n".join(lines))] if lines else []
 
 
-def shaped(request: Request, res: Resource, data: Obj, twice: Sequence[str] = ()) -> Obj:
+def shaped(request: Request, res: Resource, data: Obj, twice: Sequence[Finding] = ()) -> Obj:
     """`data` as an object of `res`: its kind and shape checked; unknown fields, and those given `twice`, refused or
     warned of as asked (`twice` as strict decoding words it).
 

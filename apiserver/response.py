@@ -24,6 +24,7 @@ _GZIP_FROM = 128 * 1024
 _CHUNK = 256 * 1024
 _BINARY = ("binary.k8s.io", "base64.binary.k8s.io")
 Header = tuple[bytes, bytes]
+_UNCACHED: Header = (b"cache-control", b"no-cache, private")
 
 
 class Reply:
@@ -54,8 +55,10 @@ class Reply:
         headers += self.headers
         if request.warnings:
             headers += _warnings(request)
-        packed = any(name == b"content-encoding" for name, _ in self.headers)
-        if size > _GZIP_FROM and not packed and "gzip" in request.header(b"accept-encoding"):
+        said = {name for name, _ in self.headers}
+        if b"cache-control" not in said:
+            headers.append(_UNCACHED)
+        if size > _GZIP_FROM and b"content-encoding" not in said and "gzip" in request.header(b"accept-encoding"):
             body = await asyncio.to_thread(_gzip, pieces)
             pieces, size = [body], len(body)
             headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
@@ -114,7 +117,7 @@ class Stream:
         self.headers = headers
 
     async def send(self, request: Request, send: Send) -> None:
-        headers = [*self.headers, *_warnings(request)]
+        headers = [*self.headers, _UNCACHED, *_warnings(request)]
         if self.content_type:
             headers.append((b"content-type", self.content_type))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})

@@ -19,11 +19,10 @@ class CustomSchema:
                         of most kinds that are installed no object is ever made
     preserves_unknown   unknown fields are kept everywhere (spec.preserveUnknownFields, of old definitions)
     scale               specReplicasPath, statusReplicasPath, labelSelectorPath; {} without the scale subresource
-    warning             what a client of a deprecated version is told; "" when it is not deprecated
     list_kind           the kind of its lists
     """
 
-    __slots__ = ("_schema", "definition", "list_kind", "preserves_unknown", "scale", "text", "warning")
+    __slots__ = ("_schema", "definition", "list_kind", "preserves_unknown", "scale", "text")
 
     def __init__(
         self,
@@ -31,7 +30,6 @@ class CustomSchema:
         schema: Schema | bytes,
         preserves_unknown: bool = False,
         scale: Mapping[str, str] | None = None,
-        warning: str = "",
         list_kind: str = "",
     ) -> None:
         self.definition = definition
@@ -39,7 +37,6 @@ class CustomSchema:
         self._schema = None if isinstance(schema, bytes) else schema
         self.preserves_unknown = preserves_unknown
         self.scale: Mapping[str, str] = scale or {}
-        self.warning = warning
         self.list_kind = list_kind
 
     @property

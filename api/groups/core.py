@@ -93,7 +93,17 @@ SERVICES = Resource(
     fields={"spec.clusterIP": "", "spec.type": ""},
     hooks=service.HOOKS,
 )
-ENDPOINTS = Resource("", "v1", "Endpoints", "endpoints", "endpoints", True, ("ep",), hooks=endpoints.ENDPOINTS)
+ENDPOINTS = Resource(
+    "",
+    "v1",
+    "Endpoints",
+    "endpoints",
+    "endpoints",
+    True,
+    ("ep",),
+    deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    hooks=endpoints.ENDPOINTS,
+)
 CONFIG_MAPS = Resource("", "v1", "ConfigMap", "configmaps", "configmap", True, ("cm",), hooks=config.CONFIG_MAP)
 SECRETS = Resource("", "v1", "Secret", "secrets", "secret", True, fields={"type": ""}, hooks=config.SECRET)
 SERVICE_ACCOUNTS = Resource(
@@ -193,6 +203,7 @@ COMPONENT_STATUSES = Resource(
     False,
     ("cs",),
     verbs=("get", "list"),
+    deprecation="v1 ComponentStatus is deprecated in v1.19+",
     hooks=simple.COMPONENT_STATUS,
 )
 

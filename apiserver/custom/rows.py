@@ -33,7 +33,6 @@ def _row(definition: Obj, version: Obj, names: Obj, stored: Resource | None) -> 
         schema=orjson.dumps((version.get("schema") or {}).get("openAPIV3Schema") or {}),
         preserves_unknown=bool(spec.get("preserveUnknownFields")),
         scale=subresources.get("scale") or {},
-        warning=_warning(spec, version),
         list_kind=names.get("listKind") or f"{names['kind']}List",
     )
     selectable = [field["jsonPath"].lstrip(".") for field in version.get("selectableFields") or []]
@@ -54,10 +53,11 @@ def _row(definition: Obj, version: Obj, names: Obj, stored: Resource | None) -> 
         hooks=hooks_of(custom, columns, cells),
         stored_as=stored,
         custom=custom,
+        deprecation=_deprecation(spec, version),
     )
 
 
-def _warning(spec: Obj, version: Obj) -> str:
+def _deprecation(spec: Obj, version: Obj) -> str:
     """What upstream's customresource_handler tells clients of a deprecated version."""
     if not version.get("deprecated"):
         return ""

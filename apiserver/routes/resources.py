@@ -92,13 +92,11 @@ async def serve(context: Context, request: Request) -> Answer:
         raise _no_such_path()
     handler = _handler(request, res)
     request.scope["sampan.served"] = True
-    if res.custom is None:
-        return await handler(context, request, res)
-    if info.verb == "create" and context.definitions.is_terminating(res):
+    if res.custom is not None and info.verb == "create" and context.definitions.is_terminating(res):
         raise MethodNotAllowed("create not allowed while custom resource definition is terminating")
     answer = await handler(context, request, res)
-    if res.custom.warning:
-        request.warnings.append(res.custom.warning)
+    if res.deprecation:
+        request.warnings.append(res.deprecation)
     return answer
 
 

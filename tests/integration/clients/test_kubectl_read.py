@@ -190,3 +190,10 @@ async def test_rollouts_are_followed(filled: Kubectl, ours: ApiClient) -> None:
     assert filled.run("rollout", "restart", "deployment/web").ok().stdout == "deployment.apps/web restarted\n"
     history = filled.run("rollout", "history", "deployment/web").ok().stdout
     assert history == "deployment.apps/web \nNo rollout history found.\n"
+
+
+def test_deprecated_kinds_say_so(kubectl: Kubectl) -> None:
+    """https://kubernetes.io/docs/reference/using-api/deprecation-policy/: a Warning header on every request"""
+    said = kubectl.run("get", "endpoints").ok().stderr
+    assert said.startswith("Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\n")
+    assert kubectl.run("get", "cs").ok().stderr.startswith("Warning: v1 ComponentStatus is deprecated in v1.19+\n")

@@ -121,8 +121,8 @@ def test_the_warning_of_a_deprecated_version_names_a_better_one() -> None:
     """apiextensions-apiserver, customresource_handler.go."""
     made = definition()
     made["spec"]["versions"][0]["deprecated"] = True
-    custom = rows_of(made)["v1alpha1"].custom
-    assert custom is not None and custom.warning == "g.example.com/v1alpha1 Foo is deprecated; use g.example.com/v1 Foo"
+    told = rows_of(made)["v1alpha1"].deprecation
+    assert told == "g.example.com/v1alpha1 Foo is deprecated; use g.example.com/v1 Foo"
     made["spec"]["versions"][0]["deprecationWarning"] = "gone soon"
-    custom = rows_of(made)["v1alpha1"].custom
-    assert custom is not None and custom.warning == "gone soon"
+    told = rows_of(made)["v1alpha1"].deprecation
+    assert told == "gone soon"
