@@ -58,12 +58,12 @@ def _merge_map(target: Obj, patch: Obj, schema: Schema) -> Obj:
     return target
 
 
-def _taken(value: Any) -> Any:
+def _taken(value: Any, *, nulls: bool = False) -> Any:
     """`value` where there is nothing to merge it with."""
     if isinstance(value, dict):
-        return {k: _taken(v) for k, v in value.items() if v is not None and not _directs(v)}
+        return {k: _taken(v, nulls=nulls) for k, v in value.items() if (nulls or v is not None) and not _directs(v)}
     if isinstance(value, list):
-        return [_taken(v) for v in value if not _directs(v)]
+        return [_taken(v, nulls=nulls) for v in value if not _directs(v)]
     return value
 
 
@@ -117,10 +117,14 @@ def _merge_ordered(target: Obj, patch: Obj, key: str, schema: Schema) -> None:
     _check_order(new or [], order, by)
     if before is None and new is None:
         return
-    merged: list[Any] = before or new if new is None or before is None else _merge(list(before), new, field, False)
+    merged: list[Any]
+    if before is None or new is None:
+        merged = _taken(new, nulls=True) if before is None else before
+    else:
+        merged = _merge(list(before), new, field, False)
     if not before and not new:
         raise unexplained("no elements in any of the given slices")
-    target[name] = in_order(merged or [], order, before or [], by)
+    target[name] = in_order(merged, order, before or [], by)
 
 
 def _check_order(patch: list[Any], order: list[Any], key: str | None) -> None:
