@@ -21,6 +21,8 @@ from api.patch.fields import LEAF, Fields
 from api.registry import Resource
 from api.validation import object_meta
 
+Finding = tuple[schemas.Path, str]
+"""Where a text breaks strict decoding, and its words for that."""
 Track = Callable[[Obj, Obj | None], None]
 """Notes in a new object who made of the old one (None: of nothing) what it is."""
 
@@ -30,6 +32,8 @@ _SUFFIX = 5
 _MAX_GENERATED = 63
 _SERVER_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 _FIXED = (*_SERVER_FIELDS, "name", "namespace")
+# Groups that upstream checks with apimachinery's rules alone, as it does custom kinds.
+_ANY_FINALIZER = frozenset(("admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io"))
 _ALL_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 # As the status strategies of upstream's registries have it.
 _STATUS_KEEPS = {
@@ -64,12 +68,12 @@ def copy_of_custom(obj: Obj) -> Obj:
 
 
 def decode(
-    resource: Resource, obj: Obj, field_validation: str = WARN, twice: Sequence[str] = ()
+    resource: Resource, obj: Obj, field_validation: str = WARN, twice: Sequence[Finding] = ()
 ) -> tuple[Obj, list[str]]:
     """The object a client meant, and the warnings it should hear.
 
     Nulls, unknown fields and what means nothing are dropped. BadRequest when a field has the wrong type, or, under
-    Strict, when a field is unknown or was given `twice` (in strict decoding's words).
+    Strict, when a field is unknown or was given `twice`.
     """
     # A custom kind may want a null; its own default hook drops the others.
     obj = drop_nulls(obj) if resource.custom is None else copy_of_custom(obj)
@@ -88,8 +92,7 @@ def decode(
         raise _undecodable(resource, findings.mistyped[0])
     if not isinstance(metadata, dict):
         raise _undecodable(resource, "json: cannot unmarshal metadata into Go value of type v1.ObjectMeta")
-    texts = [*twice]
-    texts += [f'unknown field "{schemas.dotted(path)}"' for path in sorted(findings.unknown, key=str)]
+    texts = _strict_texts(resource, obj, twice, findings.unknown)
     if texts and field_validation == STRICT:
         raise BadRequest(
             f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
@@ -99,6 +102,28 @@ def decode(
         schemas.remove(obj, path)
     omitting.tidy(resource, obj)
     return obj, texts if field_validation == WARN else []
+
+
+def _strict_texts(resource: Resource, obj: Obj, twice: Sequence[Finding], unknown: Sequence[schemas.Path]) -> list[str]:
+    """In upstream's order: of a built-in kind as the text has them, of a custom kind first what stands there twice."""
+    untold = [finding for finding in twice if finding[0] not in unknown] if resource.custom is None else [*twice]
+    told = [(path, f'unknown field "{schemas.dotted(path)}"') for path in sorted(unknown, key=str)]
+    if resource.custom is not None:
+        return [text for _, text in (*untold, *told)]
+    return [text for _, text in sorted((*untold, *told), key=lambda finding: _position(obj, finding[0]))]
+
+
+def _position(obj: Any, path: schemas.Path) -> list[int]:
+    """Where `path` comes in the text that `obj` was read from."""
+    position: list[int] = []
+    for step in path:
+        if isinstance(obj, list) and isinstance(step, int) and step < len(obj):
+            position.append(step)
+            obj = obj[step]
+        elif isinstance(obj, dict):
+            position.append([*obj, step].index(step))
+            obj = obj.get(step)
+    return position
 
 
 def _undecodable(resource: Resource, why: str) -> BadRequest:
@@ -218,7 +243,12 @@ def check(resource: Resource, new: Obj, old: Obj | None, *, subresource: str = "
     """Refuse what breaks a rule: Invalid, with every broken field."""
     errors: list[FieldError] = []
     if not subresource or old is None or _lasting(new["metadata"]) != _lasting(old["metadata"]):
-        errors += object_meta(new["metadata"], namespaced=resource.namespaced, name_rule=resource.hooks.name_rule)
+        errors += object_meta(
+            new["metadata"],
+            namespaced=resource.namespaced,
+            name_rule=resource.hooks.name_rule,
+            standard_finalizers=resource.custom is None and resource.group not in _ANY_FINALIZER,
+        )
         if old is not None:
             errors += _finalizers(new["metadata"], old["metadata"])
     if subresource:

@@ -215,8 +215,11 @@ def resource_list(values: Mapping[str, Any] | None, field: str) -> Errors:
     return errors
 
 
-def object_meta(metadata: Obj, *, namespaced: bool, name_rule: Any = dns_subdomain) -> Errors:
-    """Upstream's ValidateObjectMeta; `name_rule` is the kind's own rule for names."""
+def object_meta(
+    metadata: Obj, *, namespaced: bool, name_rule: Any = dns_subdomain, standard_finalizers: bool = False
+) -> Errors:
+    """Upstream's ValidateObjectMeta; `name_rule` is the kind's own rule for names. `standard_finalizers`: those
+    without a domain must be Kubernetes' own, as pkg/apis/core/validation asks of its kinds."""
     errors: Errors = []
     name, prefix = metadata.get("name") or "", metadata.get("generateName") or ""
     if not name:
@@ -234,7 +237,10 @@ def object_meta(metadata: Obj, *, namespaced: bool, name_rule: Any = dns_subdoma
     errors += annotations(metadata.get("annotations"), "metadata.annotations")
     errors += _owners(metadata.get("ownerReferences") or [])
     finalizers = metadata.get("finalizers") or []
-    errors += [e for name in finalizers for e in finalizer(name, "metadata.finalizers")]
+    errors += [e for name in finalizers for e in qualified_name(name, "metadata.finalizers")]
+    if standard_finalizers:
+        named = [(name, f"metadata.finalizers[{i}]") for i, name in enumerate(finalizers)]
+        errors += [e for name, at in named for e in _standard_finalizer(name, at)]
     if {"orphan", "foregroundDeletion"} <= {*finalizers}:
         why = "finalizer orphan and foregroundDeletion cannot be both set"
         errors.append(invalid("metadata.finalizers", shown(finalizers), why))
@@ -242,11 +248,13 @@ def object_meta(metadata: Obj, *, namespaced: bool, name_rule: Any = dns_subdoma
 
 
 def finalizer(name: str, field: str) -> Errors:
-    errors = qualified_name(name, field)
-    if not errors and "/" not in name and name not in ("orphan", "foregroundDeletion", "kubernetes"):
-        text = "name is neither a standard finalizer name nor is it fully qualified"
-        errors.append(invalid(field, name, text))
-    return errors
+    return qualified_name(name, field) or _standard_finalizer(name, field)
+
+
+def _standard_finalizer(name: str, field: str) -> Errors:
+    if "/" in name or name in ("orphan", "foregroundDeletion", "kubernetes"):
+        return []
+    return [invalid(field, name, "name is neither a standard finalizer name nor is it fully qualified")]
 
 
 def _owners(references: list[Obj]) -> Errors:

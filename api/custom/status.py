@@ -29,7 +29,7 @@ def wanted_status(definition: Obj, others: Iterable[Obj], now: str) -> Obj:
     accepted, reason, why = _names(definition, held)
     status["acceptedNames"] = accepted
     set_condition(conditions, now, "NamesAccepted", not reason, reason or "NoConflicts", why or "no conflicts found")
-    established = any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+    established = any((c.get("type"), c.get("status")) == ("Established", "True") for c in conditions)
     if not reason and not established:
         set_condition(conditions, now, "Established", True, "InitialNamesAccepted",
                       "the initial names have been accepted")  # fmt: skip
@@ -45,8 +45,8 @@ def wanted_status(definition: Obj, others: Iterable[Obj], now: str) -> Obj:
 def set_condition(conditions: list[Obj], now: str, type_: str, true: bool, reason: str, message: str) -> None:
     wanted = {"type": type_, "status": "True" if true else "False", "reason": reason, "message": message}
     for condition in conditions:
-        if condition["type"] == type_:
-            if condition["status"] != wanted["status"]:
+        if condition.get("type") == type_:  # others may have written conditions without one
+            if condition.get("status") != wanted["status"]:
                 condition["lastTransitionTime"] = now
             condition.update(wanted)
             return

@@ -214,15 +214,11 @@ def _custom(row: Resource, pending: list[str], *, swagger: bool) -> Written:
     schema = _structural(row.custom.schema, swagger=swagger)
     open_ended = row.custom.preserves_unknown or not row.custom.schema
     if swagger and (open_ended or row.custom.schema.get("x-kubernetes-preserve-unknown-fields")):
-        # kubectl of old refuses fields that a Swagger schema does not name.
-        schema = {"x-kubernetes-preserve-unknown-fields": True} | {
-            k: schema[k] for k in ("description",) if k in schema
-        }
-    elif open_ended:
-        schema["x-kubernetes-preserve-unknown-fields"] = True
-    properties = schema.get("properties", {})
-    if not (swagger and open_ended):
-        schema["properties"] = properties | frame(pod)
+        schema = {}  # kubectl of old refuses fields that a Swagger schema does not name
+    else:
+        if open_ended:
+            schema["x-kubernetes-preserve-unknown-fields"] = True
+        schema["properties"] = schema.get("properties", {}) | frame(pod)
     schema["type"] = "object"
     schema["x-kubernetes-group-version-kind"] = marked(row.kind)
     list_kind = row.custom.list_kind or f"{row.kind}List"
@@ -259,6 +255,22 @@ def _structural(schema: Obj, *, swagger: bool) -> Obj:
             result[key] = [recurse(child) for child in value]
         else:
             result[key] = value
-    if swagger and schema.get("x-kubernetes-int-or-string"):
-        result.pop("type", None)
+    if swagger:
+        _without_what_kubectl_misreads(result, schema)
     return result
+
+
+def _without_what_kubectl_misreads(result: Obj, schema: Obj) -> None:
+    """Upstream's ToStructuralOpenAPIV2: a kubectl of old takes what a Swagger schema names for all there may be."""
+    anything = schema.get("nullable") or schema.get("x-kubernetes-preserve-unknown-fields")
+    if anything:
+        result.pop("items", None)
+        result.pop("properties", None)
+    if schema.get("x-kubernetes-int-or-string") or (
+        anything and (schema.get("nullable") or schema.get("type") in ("array", "object"))
+    ):
+        result.pop("type", None)
+    nullable = {name for name in result.get("properties") or {} if schema["properties"][name].get("nullable")}
+    required = [name for name in result.pop("required", ()) if name not in nullable]
+    if required:
+        result["required"] = required

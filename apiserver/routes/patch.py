@@ -121,7 +121,7 @@ async def read_config(request: Request) -> Obj:
         )
     twice = decode.given_twice(request, body, config)
     if twice and request.query("fieldValidation") == objects.STRICT:
-        raise BadRequest(f"error strict decoding YAML: error converting YAML to JSON: {twice[0]}")
+        raise BadRequest(f"error strict decoding YAML: error converting YAML to JSON: {twice[0][1]}")
     return config
 
 

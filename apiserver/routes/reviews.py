@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from api import errors, meta
 from api.meta import Obj
 from api.registry import Resource
-from apiserver import decode
+from apiserver import decode, negotiate
 from apiserver.auth.user import User
 from apiserver.context import Context
 from apiserver.request import Request, RequestInfo
@@ -119,6 +119,8 @@ def _user_info(user: User) -> Obj:
 
 def _handler(status: _Status) -> Handler:
     async def handle(context: Context, request: Request, res: Resource) -> Answer:
+        if negotiate.choose(request.header(b"accept")).kind:
+            raise negotiate.not_acceptable()  # what is not stored has no table and no metadata of its own
         review = await decode.read_object(request, res)
         decode.check_names(review, request.info.namespace if res.namespaced else "", "")
         review["metadata"].setdefault("creationTimestamp", meta.rfc3339(context.now()))

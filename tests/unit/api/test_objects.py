@@ -215,7 +215,7 @@ def owner(**more: Any) -> dict[str, Any]:
         ({"ownerReferences": [owner(kind="Event")]}, "/v1, Kind=Event is disallowed from being an owner"),
         ({"ownerReferences": [owner(controller=True), owner(uid="v", name="p", controller=True)]}, 'Only one reference can have Controller set to true. Found "true" in references for ConfigMap/o and ConfigMap/p'),
         ({"finalizers": ["orphan", "foregroundDeletion"]}, 'metadata.finalizers: Invalid value: ["orphan","foregroundDeletion"]: finalizer orphan and foregroundDeletion cannot be both set'),
-        ({"finalizers": ["x"]}, 'metadata.finalizers: Invalid value: "x": name is neither a standard finalizer name nor is it fully qualified'),
+        ({"finalizers": ["x"]}, 'metadata.finalizers[0]: Invalid value: "x": name is neither a standard finalizer name nor is it fully qualified'),
     ],
 )  # fmt: skip
 def test_metadata_that_breaks_a_rule(metadata: dict[str, Any], message: str) -> None:

@@ -147,7 +147,7 @@ def test_a_custom_kind_has_its_schema_in_a_frame() -> None:
     assert listed["properties"]["items"]["items"] == {"$ref": "#/components/schemas/com.example.stable.v1.CronTab"}
     old = schemas.written([CRON_TAB, PLAIN], (), swagger=True)
     assert "anyOf" not in str(old["com.example.stable.v1.CronTab"])
-    assert old["com.example.stable.v1.Plain"]["x-kubernetes-preserve-unknown-fields"] is True
+    assert {*old["com.example.stable.v1.Plain"]} == {"type", "x-kubernetes-group-version-kind"}
 
 
 async def test_a_document_changes_with_its_rows_alone() -> None:
