@@ -12,7 +12,6 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-import jsonschema_rs
 import orjson
 
 from api.custom import pruning
@@ -111,6 +110,9 @@ _UNIONS: dict[str, Schema] = {
 
 @lru_cache(maxsize=256)
 def _validator(name: str) -> Any:
+    # Not at the top: 3 MB in every daemon, of which none validates.
+    import jsonschema_rs  # noqa: PLC0415
+
     return jsonschema_rs.Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": _closure(name)})
 
 

@@ -6,8 +6,6 @@ import base64
 import binascii
 from urllib.parse import urlsplit
 
-from cryptography import x509
-
 from api.errors import invalid, required
 from api.meta import Obj
 from api.validation import Errors, dns_subdomain
@@ -62,6 +60,9 @@ def _service(service: Obj, at: str) -> Errors:
 
 def ca_bundle(bundle: str, at: str) -> Errors:
     """A list of certificates in PEM, as it stands in JSON (base64)."""
+    # Not at the top: the daemons import this for a table of kinds, and would pay 9 MB for what only a server does.
+    from cryptography import x509  # noqa: PLC0415
+
     try:
         x509.load_pem_x509_certificates(base64.b64decode(bundle))
     except (ValueError, binascii.Error) as error:

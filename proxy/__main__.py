@@ -115,7 +115,7 @@ def main() -> int:
     log.configure(args.verbosity)
     try:
         asyncio.run(cleanup(args))
-    except (IptablesError, netlink.NetlinkError, sysctls.SysctlError, OSError) as error:
+    except (IptablesError, sysctls.SysctlError, OSError) as error:
         _log.error("cleanup failed", why=str(error))
         return 1
     return 0

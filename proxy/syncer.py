@@ -18,7 +18,7 @@ from client.informer import Informer
 from proxy import conntrack, routes, tunnel
 from proxy.endpoints import ZONE, ServicePort, service_ports
 from proxy.iptables import Iptables, IptablesError
-from proxy.netlink import NetlinkError, set_hairpin, set_routes, set_tunnel
+from proxy.netlink import set_hairpin, set_routes, set_tunnel
 from proxy.rules import Network, Tables, tables
 from proxy.view import ServiceView, service_of
 
@@ -185,7 +185,7 @@ class Syncer:
             await pulse.wait()
             try:
                 await step()
-            except (IptablesError, NetlinkError, OSError) as error:
+            except (IptablesError, OSError) as error:
                 metrics.count("sampan_proxy_failures", what=what)
                 _log.error("sync failed", what=what, why=str(error))
                 await self._clock.sleep(RETRY)
