@@ -159,7 +159,7 @@ def _inspect_custom(custom: CustomSchema, obj: Obj) -> Findings | None:
     schema = {**custom.schema, pruning.EMBEDDED: True}
     for path, inner in pruning.embedded_resources(obj, schema):
         if not path and not isinstance(inner["metadata"], dict):
-            wrong = _json_kind(inner["metadata"])
+            wrong = json_kind(inner["metadata"])
             findings.mistyped.append(f"json: cannot unmarshal {wrong} into Go value of type v1.ObjectMeta")
         found = _inspect(_OBJECT_META, inner["metadata"]) if isinstance(inner.get("metadata"), dict) else None
         if found is not None:
@@ -206,10 +206,11 @@ def _mistyped(name: str, path: Path, value: Any) -> str:
         schema = resolved.get("items", {}) if isinstance(step, int) else property_of(resolved, step) or {}
     struct = owner.rpartition(".")[2]
     target = f"Go struct field {struct}.{'.'.join(fields)} of type {_go_type(schema)}"
-    return f"json: cannot unmarshal {_json_kind(value)} into {target}"
+    return f"json: cannot unmarshal {json_kind(value)} into {target}"
 
 
-def _json_kind(value: Any) -> str:
+def json_kind(value: Any) -> str:
+    """What Go's JSON decoder calls it."""
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, float):

@@ -21,7 +21,7 @@ from api.meta import Obj
 from api.objects import Finding
 from api.protobuf import decode as protobuf
 from api.registry import Resource
-from api.schemas import Path, dotted
+from api.schemas import Path, dotted, json_kind
 from apiserver.request import Request
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -61,11 +61,32 @@ def json_of(body: bytes) -> Any:
     return data
 
 
+_TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+_SHOWN = 30  # bytes of a body that could not be read
+
+
+class _NotJson(BadRequest):
+    """Worded as Go's decoder does."""
+
+
 def _json(body: bytes) -> Any:
     try:
         return json_of(body)
     except orjson.JSONDecodeError as error:
-        raise BadRequest(f"error decoding body: {error}") from error
+        rest = error.doc[error.pos :]
+        if not rest or not body.strip():
+            raise _NotJson("unexpected end of JSON input") from error
+        raise _NotJson(f"invalid character '{rest[0]}' looking for beginning of value") from error
+
+
+def _unrecognized(res: Resource, body: bytes, why: str) -> BadRequest:
+    """Upstream's transformDecodeError, for what names no kind."""
+    shown = body[:_SHOWN].decode(errors="replace") if body.startswith(b"{") else body[:_SHOWN].hex()
+    summary = (shown + (" ..." if len(body) > _SHOWN else "")) or "<empty>"
+    return BadRequest(
+        f"the object provided is unrecognized (must be of type {res.kind}): couldn't get version/kind; "
+        f"json parse error: {why} ({summary})"
+    )
 
 
 def _yaml(body: bytes) -> Any:
@@ -133,11 +154,12 @@ def raw(body: bytes, content_type: str) -> Any:
 async def read_object(request: Request, res: Resource) -> Obj:
     """The body as an object of `res`, with apiVersion and kind set and its shape checked."""
     body = await request.body()
-    if not body.strip():
-        raise BadRequest("the body of the request is empty")
-    data = raw(body, request.header(b"content-type"))
+    try:
+        data = raw(body, request.header(b"content-type"))
+    except _NotJson as error:
+        raise _unrecognized(res, body, str(error)) from error
     if not isinstance(data, dict):
-        raise BadRequest(f"couldn't get version/kind; json parse error: the body is not an object of kind {res.kind}")
+        raise _unrecognized(res, body, f"json: cannot unmarshal {json_kind(data)} into Go value of type {_TYPE_META}")
     return shaped(request, res, data, given_twice(request, body, data))
 
 

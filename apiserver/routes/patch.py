@@ -82,6 +82,8 @@ def _shaped(request: Request, res: Resource, wanted: Obj, shown: str) -> Obj:
         _, found, why = error.message.partition(f"cannot be handled as a {res.kind}: ")
         if not found:
             raise
+        if shown:
+            why = go.unrestorable(why)
         shown = shown or orjson.dumps(wanted).decode()
         raise errors.invalid_object("", "", "", [invalid("patch", shown, why)]) from error
 
