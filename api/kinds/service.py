@@ -86,10 +86,17 @@ def prepare(service: Obj, old: Obj | None) -> None:
         service["status"] = {"loadBalancer": {}}
         return
     before = old["spec"]
+    if spec.get("clusterIP") != before.get("clusterIP") and spec.get("clusterIPs") == before.get("clusterIPs"):
+        # Who writes but the one does not know of the others.
+        addresses = [spec.get("clusterIP"), *(spec.pop("clusterIPs", None) or ())[1:]]
+        if addresses[0]:
+            spec["clusterIPs"] = addresses
     if spec["type"] == "ExternalName":
-        if before.get("type") != "ExternalName" and spec.get("clusterIP") == before.get("clusterIP"):
-            for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-                spec.pop(name, None)
+        if before.get("type") != "ExternalName":
+            for names in (("clusterIP", "clusterIPs"), ("ipFamilies",), ("ipFamilyPolicy",)):
+                if all(spec.get(name) == before.get(name) for name in names):
+                    for name in names:
+                        spec.pop(name, None)
     elif before.get("type") != "ExternalName":
         if not spec.get("clusterIP"):
             spec["clusterIP"] = before.get("clusterIP")

@@ -16,6 +16,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from api.builtin import NODES, PODS, SECRETS, SERVICE_ACCOUNTS
 from api.errors import NotFound, ServiceUnavailable
@@ -52,6 +53,15 @@ class Accounts:
         if self._signing is not None:
             keys.append(self._signing.public_key())
         self._keys = {key_id(key): key for key in keys}
+
+    def public_keys(self) -> list[dict[str, Any]]:
+        """As JSON Web Keys (RFC 7517)."""
+        found = []
+        for name, key in self._keys.items():
+            kind: Any = RSAAlgorithm if isinstance(key, rsa.RSAPublicKey) else ECAlgorithm
+            jwk = {field: v for field, v in kind.to_jwk(key, as_dict=True).items() if field not in ("key_ops", "kid")}
+            found.append({"use": "sig", "kid": name, "alg": _algorithm(key), **jwk})
+        return found
 
     async def authenticate(self, token: str) -> User | None:
         """The account of a token that is valid now and here; None otherwise."""
@@ -153,8 +163,8 @@ def key_id(key: _PublicKey) -> str:
     return jwt.utils.base64url_encode(hashlib.sha256(der).digest()).decode()
 
 
-def _algorithm(key: _PrivateKey) -> str:
-    if isinstance(key, rsa.RSAPrivateKey):
+def _algorithm(key: _PrivateKey | _PublicKey) -> str:
+    if isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey):
         return "RS256"
     return {256: "ES256", 384: "ES384", 521: "ES512"}[key.curve.key_size]
 

@@ -79,6 +79,9 @@ _GRANTS: dict[str, tuple[Grant, ...]] = {
         _grant(("create",), "authorization.k8s.io", "selfsubjectaccessreviews", "selfsubjectrulesreviews"),
         _grant(("create",), "authentication.k8s.io", "selfsubjectreviews"),
     ),
+    "group:system:serviceaccounts": (
+        Grant(frozenset({"get", "head"}), paths=("/.well-known/openid-configuration", "/openid/v1/jwks")),
+    ),
     "group:system:nodes": (
         _grant(READ, "", "nodes", "pods", "services", "endpoints", "namespaces", "secrets", "configmaps",
                "serviceaccounts"),

@@ -25,7 +25,10 @@ from apiserver.routes.resources import served_subresources
 router = APIRouter()
 _JSON = "application/json"
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-_PLAIN = ("/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version")
+_PLAIN = (
+    "/.well-known/openid-configuration", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3",
+    "/openid/v1/jwks", "/readyz", "/version",
+)  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -46,11 +46,23 @@ _LIVE: dict[str, Check] = {
     "ping": _alive,
     "log": _alive,
     "etcd": _etcd,
-    # upstream's names for what bootstrap.py does
-    "poststarthook/start-system-namespaces-controller": _bootstrap,
-    "poststarthook/rbac/bootstrap-roles": _bootstrap,
-    "poststarthook/scheduling/bootstrap-system-priority-classes": _bootstrap,
-}
+    # upstream's names for what is there when bootstrap.py is through and the loops beside it run
+    **{
+        f"poststarthook/{name}": _bootstrap
+        for name in (
+            "start-apiserver-admission-initializer", "generic-apiserver-start-informers",
+            "start-apiextensions-informers", "start-apiextensions-controllers", "crd-informer-synced",
+            "bootstrap-controller", "start-system-namespaces-controller", "rbac/bootstrap-roles",
+            "scheduling/bootstrap-system-priority-classes", "priority-and-fairness-config-producer",
+            "start-cluster-authentication-info-controller", "start-kubernetes-service-cidr-controller",
+            "start-kube-apiserver-identity-lease-controller", "start-kube-aggregator-informers",
+            "apiservice-registration-controller", "apiservice-status-local-available-controller",
+            "apiservice-status-remote-available-controller", "kube-apiserver-autoregistration",
+            "apiservice-openapi-controller", "apiservice-openapiv3-controller", "apiservice-discovery-controller",
+        )
+    },
+    "autoregister-completion": _bootstrap,
+}  # fmt: skip
 _READY: dict[str, Check] = {**_LIVE, "etcd-readiness": _etcd, "informer-sync": _synced, "shutdown": _shutdown}
 _HEADERS = {"X-Content-Type-Options": "nosniff"}
 
