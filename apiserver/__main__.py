@@ -1,3 +1,4 @@
+# ruff: noqa: E402  (what must not be imported has to be said before the imports)
 """`python -m apiserver`."""
 
 from __future__ import annotations
@@ -5,8 +6,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from typing import Any, cast
+
+# structlog pulls in rich for its tracebacks when it can: memory that a server has no use for.
+sys.modules["rich"] = cast(Any, None)
 
 import structlog
+
+del sys.modules["rich"]
 
 from apiserver import options, server
 

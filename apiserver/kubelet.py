@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import aiohttp
 import orjson
 
 from api.errors import ApiError, InternalError, Unexplained, from_status
 from api.meta import Obj
 from apiserver.response import Stream
+from apiserver.streaming.later import aiohttp
 from apiserver.streaming.proxy import Proxy, dial_failure
 
 log = logging.getLogger("apiserver.kubelet")
@@ -69,8 +69,10 @@ class KubeletClient:
 
 def _context(cert_file: str, key_file: str, ca_file: str) -> ssl.SSLContext:
     """As upstream: without a CA the kubelet's certificate is not checked."""
-    tls = ssl.create_default_context(cafile=ca_file or None)
-    if not ca_file:
+    if ca_file:
+        tls = ssl.create_default_context(cafile=ca_file)
+    else:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # not the default one: that reads all the system's certificates
         tls.check_hostname = False
         tls.verify_mode = ssl.CERT_NONE
     if cert_file:

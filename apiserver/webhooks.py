@@ -8,13 +8,13 @@ import binascii
 import ssl
 from typing import Any
 
-import aiohttp
 import orjson
 
 from api.errors import ApiError
 from api.meta import Obj
 from apiserver.services import endpoint_of
 from apiserver.storage.store import Store
+from apiserver.streaming.later import aiohttp
 
 _TIMEOUT = 30.0
 

@@ -5,13 +5,12 @@ What the server said is told by its Status, a broken or refused connection is Se
 time is Timeout (the write may have happened). Only GETs are tried again on a broken connection; any request
 is repeated when the server asks for it (429 with Retry-After), since then it has done nothing.
 
-httpx speaks through aiohttp's transport. `send_hot` uses the same aiohttp session directly, which costs a
-third of the CPU. There is one pool of connections and one TLS context.
+httpx speaks through a transport of ours. `send_hot` uses it without httpx, which costs a third of the CPU. There is
+one pool of connections and one TLS context.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -21,32 +20,18 @@ from urllib.parse import urlencode, urlsplit
 # httpx imports its own command line (click, rich, pygments) when it can: memory that no daemon has a use for.
 sys.modules.setdefault("httpx._main", cast(Any, None))
 
-# aiohttp reads the system's certificates at import, for contexts of its own that we never use. OpenSSL's
-# variable says where they are: nowhere, for so long.
-_certificates = os.environ.get("SSL_CERT_FILE")
-os.environ["SSL_CERT_FILE"] = os.devnull
-
-import aiohttp
-
-if _certificates is None:
-    del os.environ["SSL_CERT_FILE"]
-else:
-    os.environ["SSL_CERT_FILE"] = _certificates
-
 import httpx
 import orjson
-from httpx_aiohttp import AiohttpTransport
 
 from api import errors
 from client.clock import Clock, RealClock
 from client.kubeconfig import RestConfig
+from client.transport import Transport
 
 Params = Mapping[str, str | int | bool | list[str]]
 
-_CONNECT_SECONDS, _READ_SECONDS, _POOL = 5.0, 34.0, 256
+_CONNECT_SECONDS, _READ_SECONDS = 5.0, 34.0
 _GET_ATTEMPTS, _BUSY_ATTEMPTS = 3, 5
-# The transport hands on what of aiohttp it has no httpx name for.
-_BROKEN = (httpx.HTTPError, aiohttp.ClientError)
 
 
 class Connection:
@@ -68,21 +53,16 @@ class Connection:
         }
         if config.token:
             self._headers["Authorization"] = f"Bearer {config.token}"
-        self._ssl = config.ssl_context()
-        self._session: aiohttp.ClientSession | None = None
-        self._direct = transport is None
+        self._direct = None if transport else Transport(config.server, config.ssl_context(), config.tls_server_name)
         self._http = httpx.AsyncClient(
-            transport=transport or AiohttpTransport(verify=self._ssl or False, client=self._aiohttp),
+            transport=transport or self._direct,
             timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS),
             headers=self._headers,
             trust_env=False,
         )
-        self._extensions = {"sni_hostname": config.tls_server_name} if config.tls_server_name else {}
 
     async def close(self) -> None:
         await self._http.aclose()
-        if self._session is not None:
-            await self._session.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -121,14 +101,8 @@ class Connection:
         attempt = 1
         while True:
             try:
-                return await self._http.request(
-                    method,
-                    self._url(path, params),
-                    content=body,
-                    headers=headers,
-                    extensions=self._extensions,
-                )
-            except (*_BROKEN, TimeoutError, OSError) as error:
+                return await self._http.request(method, self._url(path, params), content=body, headers=headers)
+            except httpx.HTTPError as error:
                 if method != "GET" or attempt == _GET_ATTEMPTS or isinstance(error, httpx.ReadTimeout):
                     raise self._unreachable(error) from error
             await self._clock.sleep(0.05 * attempt)
@@ -157,48 +131,32 @@ class Connection:
                 content=None if json is None else orjson.dumps(json),
                 headers=sent,
                 timeout=timeout,
-                extensions=self._extensions,
             ) as response:
                 if response.status_code >= 400:
                     raise _error(response.status_code, await response.aread())
                 yield response
-        except _BROKEN as error:
+        except httpx.HTTPError as error:
             raise self._unreachable(error) from error
 
     async def send_hot(self, method: str, path: str, params: Params | None, body: bytes, content_type: str) -> bytes:
         """For requests that come by the thousand: no retries, the body of the answer alone."""
-        if not self._direct:
+        if self._direct is None:
             headers = {"Content-Type": content_type}
             return (await self.request(method, path, params=params, content=body, headers=headers)).content
         try:
-            async with self._aiohttp().request(
+            status, content = await self._direct.exchange(
                 method,
                 self._url(path, params),
-                data=body,
-                headers={**self._headers, "Content-Type": content_type},
-                server_hostname=self.config.tls_server_name or None,
-                allow_redirects=False,
-            ) as response:
-                content = await response.read()
-                if response.status < 400:
-                    return content
-                status = response.status
-        except (*_BROKEN, TimeoutError, OSError) as error:
+                {**self._headers, "Content-Type": content_type},
+                body,
+                connect=_CONNECT_SECONDS,
+                read=_READ_SECONDS,
+            )
+        except httpx.HTTPError as error:
             raise self._unreachable(error) from error
-        raise _error(status, content)
-
-    def _aiohttp(self) -> aiohttp.ClientSession:
-        """The one session; made at the first request, because it belongs to the running loop."""
-        if self._session is None:
-            connector = aiohttp.TCPConnector(
-                ssl=self._ssl if self._ssl is not None else True, limit=_POOL, keepalive_timeout=30
-            )
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                auto_decompress=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_READ_SECONDS),
-            )
-        return self._session
+        if status >= 400:
+            raise _error(status, content)
+        return content
 
     def _url(self, path: str, params: Params | None) -> str:
         if not params:
@@ -209,7 +167,7 @@ class Connection:
     def _unreachable(self, error: Exception) -> errors.ApiError:
         host = urlsplit(self.config.server).netloc
         why = str(error) or type(error).__name__
-        if isinstance(error, (httpx.ReadTimeout, aiohttp.SocketTimeoutError)):
+        if isinstance(error, httpx.ReadTimeout):
             return errors.Timeout(f"no answer from {host} in time: {why}")
         return errors.ServiceUnavailable(f"no connection to {host}: {why}")
 

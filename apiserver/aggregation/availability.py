@@ -9,7 +9,6 @@ import asyncio
 import json
 from typing import Any
 
-import aiohttp
 import orjson
 
 from api import meta, selectors
@@ -23,6 +22,7 @@ from apiserver.discovery import from_resource_list
 from apiserver.endpoints import SELF
 from apiserver.follow import follow
 from apiserver.routes.update import change
+from apiserver.streaming.later import aiohttp
 
 _PERIOD, _IDLE = 5.0, 300.0
 _SETTLE = 0.5  # endpoints change often, and each look asks every server

@@ -24,13 +24,11 @@ import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from urllib.parse import urlsplit
 
-import aiohttp
-from yarl import URL
-
 from api.errors import ServiceUnavailable
 from apiserver.request import Request
 from apiserver.response import Answer, Header, Reply, Stream
 from apiserver.streaming import links, tunnel
+from apiserver.streaming.later import aiohttp, yarl
 
 log = logging.getLogger("apiserver.proxy")
 
@@ -96,7 +94,7 @@ class Proxy:
     ) -> Answer:
         response = await self.http().request(
             request.method,
-            URL(url, encoded=True),
+            yarl.URL(url, encoded=True),
             headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers],
             data=request.pieces() if _has_body(request) else None,
             allow_redirects=False,
