@@ -53,7 +53,7 @@ class ApiError(Exception):
         if self.reason:
             body["reason"] = self.reason
         if self.details:
-            body["details"] = self.details
+            body["details"] = {name: value for name, value in self.details.items() if value != ""}
         body["code"] = self.code
         return body
 

@@ -72,6 +72,8 @@ class Hooks:
     name_rule what a name of this kind may be
     claims    names this object holds exclusively (`clusterip/10.96.0.10`); stored with it in one etcd Txn
     deleting  what the first DELETE leaves on the object at a time: finalizers of ours, a condition
+    orphans   a DELETE that says nothing of dependents leaves them, as it did before there was garbage collection;
+              `careless` warns of that
     to_stored, from_stored   for a row with `stored_as`: the object in the version it is stored in, and back. They
               may edit what they are given; the storage sets apiVersion and kind
     """
@@ -89,6 +91,8 @@ class Hooks:
     claims: Claims = _no_claims
     name_rule: NameRule = dns_subdomain
     deleting: Callable[[Obj, str], None] | None = None
+    orphans: bool = False
+    careless: str = ""
     to_stored: Convert = _same
     from_stored: Convert = _same
 

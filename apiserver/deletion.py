@@ -112,7 +112,7 @@ def decide(res: Resource, obj: Obj, options: DeleteOptions, now: datetime) -> De
         obj = copy.deepcopy(obj)
         metadata = obj["metadata"]
         res.hooks.deleting(obj, meta.rfc3339(now))
-    finalizers = _finalizers(metadata.get("finalizers") or [], options)
+    finalizers = _finalizers(metadata.get("finalizers") or [], options, orphans=res.hooks.orphans and not deleting)
     if res.graceful and deleting and "deletionGracePeriodSeconds" in metadata:
         return _shorten(obj, options, finalizers)
     grace = _grace(res, obj, options)
@@ -169,14 +169,16 @@ def _marked(obj: Obj, finalizers: list[str], now: datetime, grace: int) -> Obj:
     return new
 
 
-def _finalizers(present: list[str], options: DeleteOptions) -> list[str]:
-    """The finalizers with those of the garbage collector added or removed, as the propagation asks."""
+def _finalizers(present: list[str], options: DeleteOptions, *, orphans: bool = False) -> list[str]:
+    """The finalizers with those of the garbage collector added or removed, as the propagation asks; without one,
+    what stands there holds, and else what the kind does (`orphans`)."""
     if options.orphan is not None:
         orphan, foreground = options.orphan, False
     elif options.policy:
         orphan, foreground = options.policy == "Orphan", options.policy == "Foreground"
     else:
         orphan, foreground = ORPHAN in present, FOREGROUND in present
+        orphan = orphan or (orphans and not foreground)
     kept = [f for f in present if f not in (ORPHAN, FOREGROUND)]
     return kept + [ORPHAN] * orphan + [FOREGROUND] * foreground
 

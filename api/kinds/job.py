@@ -423,6 +423,11 @@ def _state(job: Obj) -> str:
     return next((shown_as for kind, shown_as in kinds if meta.is_condition_true(job, kind)), "Running")
 
 
-HOOKS = Hooks(
-    default=default, prepare=prepare, validate=validate, validate_status=validate_status, columns=COLUMNS, cells=cells
+_CARELESS = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or "
+    "set propagationPolicy=Orphan to suppress this warning"
 )
+HOOKS = Hooks(
+    default=default, prepare=prepare, validate=validate, validate_status=validate_status, columns=COLUMNS, cells=cells,
+    orphans=True, careless=_CARELESS,
+)  # fmt: skip

@@ -97,5 +97,5 @@ HOOKS = Hooks(
 )
 CONTROLLER = Hooks(
     default=default_controller, prepare=prepare, validate=validate_controller, validate_status=validate_status,
-    columns=COLUMNS, cells=cells,
+    columns=COLUMNS, cells=cells, orphans=True,
 )  # fmt: skip

@@ -50,6 +50,8 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
     options = await read_options(request)
     info = request.info
     namespace = info.namespace if res.namespaced else ""
+    if res.hooks.careless and options.orphan is None and not options.policy:
+        request.warnings.append(res.hooks.careless)
     obj, gone = await delete(context, request.user, res, namespace, info.name, options)
     if gone and (res.group, res.plural) not in _RETURNED:
         return json_reply(success(res.group, res.plural, info.name, meta.uid(obj)))
