@@ -28,6 +28,9 @@ log = logging.getLogger("apiserver")
 
 _KEEP_ALIVE = 300
 _GRACE = 10
+# What a scope holds of its cycle, which holds the scope: when the answer is out they are taken apart, else only the
+# garbage collector would find every request, and walk the whole cache for it.
+_OF_CYCLE = ("sampan.whole", "sampan.abort", "sampan.upgrade")
 
 
 def _peer(transport: Any, door: Any) -> User | None:
@@ -110,6 +113,9 @@ def _send_whole(
     if not cycle.keep_alive:
         cycle.transport.close()
     cycle.on_response()
+    scope: Any = cycle.scope
+    for entry in _OF_CYCLE:
+        scope.pop(entry, None)
 
 
 def _abort(cycle: RequestResponseCycle) -> None:

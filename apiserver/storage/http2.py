@@ -40,6 +40,10 @@ def literal(name: str, value: str) -> bytes:
     return b"\0%c%b%c%b" % (len(name), name.encode(), len(value), value.encode())
 
 
+def _unheard() -> None:
+    """Who waited has gone. A stream lets go of him, who holds it, so that both go without the garbage collector."""
+
+
 def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return b"%b%c%c%b%b" % (len(payload).to_bytes(3, "big"), kind, flags, stream.to_bytes(4, "big"), payload)
 
@@ -133,6 +137,7 @@ class Connection(asyncio.Protocol):
     def finish(self, stream: Stream) -> None:
         """We are done with it, whether it is over or not."""
         if self._streams.pop(stream.number, None) is not None:
+            stream.arrived = _unheard
             if not stream.ended and not self.closed:
                 self._send(_frame(_RST, 0, stream.number, _CANCEL.to_bytes(4, "big")))
             while self._waiting:
