@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from time import monotonic
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from api.errors import ServiceUnavailable, Timeout
 from api.registry import Registry
 from apiserver.storage import keys
 from apiserver.storage.collection import Collection
-from apiserver.storage.decode import decode
+from apiserver.storage.decode import Draft, decode
 from apiserver.storage.etcd import Compacted, Etcd, FutureRevision, KeyEvent, Txn, prefix_end
 from apiserver.storage.paging import after
 from apiserver.storage.stored import Stored
@@ -56,6 +57,7 @@ class Cache:
         self._clock = clock
         self._collections: dict[str, Collection] = {}
         self._floor = 0
+        self._drafts: dict[str, Draft] = {}  # writes of ours under way, by etcd key
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
         self._askers: list[asyncio.Future[int]] = []
@@ -130,9 +132,26 @@ class Cache:
         for event in events:
             key = keys.parse(event.key)
             if key is not None:
-                current = None if event.value is None else self._decode(key.local, event.value, event.revision)
+                current = None if event.value is None else self._read_event(key.local, event)
                 self.collection(key.collection).apply(key.local, current, event.revision, now)
         self._advance(events[-1].revision)
+
+    @contextmanager
+    def expecting(self, key: str, draft: Draft) -> Iterator[None]:
+        """Meanwhile `draft` is being written at the etcd key: when just that is what comes back, nobody reads it."""
+        self._drafts[key] = draft
+        try:
+            yield
+        finally:
+            if self._drafts.get(key) is draft:
+                del self._drafts[key]
+
+    def _read_event(self, local: str, event: KeyEvent) -> Stored | None:
+        assert event.value is not None, "a removal has nothing to read"
+        draft = self._drafts.get(event.key)
+        if draft is not None and draft.value == event.value:
+            return draft.stored(event.revision)
+        return self._decode(local, event.value, event.revision)
 
     def _decode(self, local: str, value: bytes, revision: int) -> Stored | None:
         try:

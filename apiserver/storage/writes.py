@@ -9,11 +9,11 @@ from time import perf_counter
 from api import meta
 from api.errors import Timeout, already_exists, conflict, not_found
 from api.meta import Obj
-from api.registry import Registry, Resource
+from api.registry import Hooks, Registry, Resource
 from apiserver.histogram import SECONDS, Histogram
 from apiserver.storage import keys, versions
 from apiserver.storage.cache import Cache
-from apiserver.storage.decode import decode, encode
+from apiserver.storage.decode import Draft, decode
 from apiserver.storage.etcd import Etcd, LeaseEnded, Outcome, Txn
 from apiserver.storage.leases import Leases
 from apiserver.storage.reads import CATCH_UP_SECONDS, Reads
@@ -22,6 +22,7 @@ from apiserver.storage.stored import Stored
 
 Change = Callable[[Obj], Obj | None]
 Guard = Callable[[Obj], None]
+_NO_CLAIMS = Hooks().claims  # most kinds: their objects need not be read to know it
 
 
 class ClaimTaken(Exception):
@@ -47,21 +48,19 @@ class Writes(Reads):
         self.check_filled()
         namespace, name = meta.namespace(obj) if res.namespaced else "", meta.name(obj)
         lying, claims_of = await self.views.to_stored(res, obj), keys.lies_as(res).hooks.claims
-        path, value = keys.path(res, namespace, name), encode(lying)
+        path, draft = keys.path(res, namespace, name), Draft(self._registry, keys.local(namespace, name), lying)
         claims = claims_of(lying)
-        outcome = await self._put(
-            "create",
-            res,
-            Txn(
-                {path: 0, **{keys.claim(c): 0 for c in claims}},
-                {path: value, **{keys.claim(c): path.encode() for c in claims}},
-            ),
+        txn = Txn(
+            {path: 0, **{keys.claim(c): 0 for c in claims}},
+            {path: draft.value, **{keys.claim(c): path.encode() for c in claims}},
         )
-        if not outcome.succeeded:
-            if outcome.found[path] is not None:
-                raise already_exists(res.group, res.plural, name)
-            raise ClaimTaken(_taken(outcome, claims))
-        return await self._written(res, namespace, name, value, outcome.revision)
+        with self._cache.expecting(path, draft):
+            outcome = await self._put("create", res, txn)
+            if outcome.succeeded:
+                return await self._written(res, namespace, name, draft, outcome.revision)
+        if outcome.found[path] is not None:
+            raise already_exists(res.group, res.plural, name)
+        raise ClaimTaken(_taken(outcome, claims))
 
     async def update(
         self,
@@ -109,19 +108,18 @@ class Writes(Reads):
                         raise refusal
                 return view
             lying = await self.views.to_stored(res, new)
-            value, path = encode(lying), keys.path(res, namespace, name)
-            old_claims, new_claims = claims_of(current.obj()), claims_of(lying)
-            outcome = await self._put(
-                "update",
-                res,
-                Txn(
-                    {path: current.revision, **{keys.claim(c): 0 for c in new_claims - old_claims}},
-                    {path: value, **{keys.claim(c): path.encode() for c in new_claims - old_claims}},
-                    [keys.claim(c) for c in old_claims - new_claims],
-                ),
+            path, draft = keys.path(res, namespace, name), Draft(self._registry, keys.local(namespace, name), lying)
+            new_claims = claims_of(lying)
+            old_claims = claims_of(current.obj()) if claims_of is not _NO_CLAIMS else set()
+            txn = Txn(
+                {path: current.revision, **{keys.claim(c): 0 for c in new_claims - old_claims}},
+                {path: draft.value, **{keys.claim(c): path.encode() for c in new_claims - old_claims}},
+                [keys.claim(c) for c in old_claims - new_claims],
             )
-            if outcome.succeeded:
-                return await self._written(res, namespace, name, value, outcome.revision)
+            with self._cache.expecting(path, draft):
+                outcome = await self._put("update", res, txn)
+                if outcome.succeeded:
+                    return await self._written(res, namespace, name, draft, outcome.revision)
             current, live = self._beaten(res, namespace, name, path, current, outcome, new_claims), True
 
     async def delete(self, res: Resource, namespace: str, name: str, *, guard: Guard | None = None) -> Stored:
@@ -197,12 +195,11 @@ class Writes(Reads):
             raise ClaimTaken(_taken(outcome, claims))
         return decode(self._registry, keys.local(namespace, name), now.value, now.revision)
 
-    async def _written(self, res: Resource, namespace: str, name: str, value: bytes, revision: int) -> Stored:
+    async def _written(self, res: Resource, namespace: str, name: str, draft: Draft, revision: int) -> Stored:
         await self._seen(revision)
-        local = keys.local(namespace, name)
-        found = self._cache.collection(keys.collection(res)).objects.get(local)
+        found = self._cache.collection(keys.collection(res)).objects.get(keys.local(namespace, name))
         if found is None or found.revision != revision:
-            found = decode(self._registry, local, value, revision)
+            found = draft.stored(revision)
         return await self.views.one(res, found)
 
     async def _seen(self, revision: int) -> None:

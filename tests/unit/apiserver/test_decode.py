@@ -1,9 +1,12 @@
+from dataclasses import asdict
+from typing import Any
+
 import orjson
 import pytest
 
 from api.builtin import BUILTIN, DEPLOYMENTS, NODES, PODS
 from apiserver.storage import keys
-from apiserver.storage.decode import decode, encode
+from apiserver.storage.decode import Draft, decode
 
 
 def test_keys_say_where_things_live() -> None:
@@ -26,8 +29,22 @@ def test_keys_are_taken_apart(key: str, expected: tuple[str, str] | None) -> Non
 
 
 def test_what_is_stored_has_no_revision_and_starts_with_the_type() -> None:
-    value = encode({"spec": {}, "metadata": {"name": "a", "resourceVersion": "5"}, "kind": "Pod", "apiVersion": "v1"})
-    assert value == b'{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{}}'
+    pod = {"spec": {}, "metadata": {"name": "a", "resourceVersion": "5"}, "kind": "Pod", "apiVersion": "v1"}
+    assert Draft(BUILTIN, "a", pod).value == b'{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{}}'
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"metadata": {"name": "a", "namespace": "ns", "labels": {"k": "v"}}, "spec": {"nodeName": "n"}},
+        {"metadata": {"namespace": "ns", "name": "a", "annotations": {"}": "}}"}, "resourceVersion": "3"}},
+        {"spec": {"hostNetwork": True, "x": [1.0, 1e300, -(1 << 63), "\u2028é"]}, "metadata": {"name": "a"}},
+        {"metadata": {}},
+    ],
+)
+def test_a_draft_tells_of_itself_what_reading_it_back_does(more: dict[str, Any]) -> None:
+    draft = Draft(BUILTIN, "ns/a", {"kind": "Pod", "apiVersion": "v1", **more})
+    assert asdict(draft.stored(7)) == asdict(decode(BUILTIN, "ns/a", draft.value, 7))
 
 
 def test_what_is_read_has_its_revision_labels_and_fields() -> None:
