@@ -10,6 +10,19 @@ from typing import Any
 Obj = dict[str, Any]
 
 
+def copied(value: Any) -> Any:
+    """A deep copy of JSON data; `copy.deepcopy` also looks for values that stand at two places, and takes five times
+    as long."""
+    if value.__class__ is dict:
+        return {k: copied(v) if v.__class__ in _CONTAINERS else v for k, v in value.items()}
+    if value.__class__ is list:
+        return [copied(v) if v.__class__ in _CONTAINERS else v for v in value]
+    return value
+
+
+_CONTAINERS = frozenset((dict, list))
+
+
 def name(obj: Mapping[str, Any]) -> str:
     return str(obj["metadata"].get("name", ""))
 

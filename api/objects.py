@@ -6,7 +6,6 @@ named `for_…` edit the object they are given.
 
 from __future__ import annotations
 
-import copy
 import random
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -61,7 +60,7 @@ def drop_nulls(value: Any) -> Any:
 
 def copy_of_custom(obj: Obj) -> Obj:
     """A deep copy with the nulls of the metadata dropped: what other nulls mean is for the kind's schema to say."""
-    copied = copy.deepcopy(obj)
+    copied: Obj = meta.copied(obj)
     if isinstance(copied.get("metadata"), dict):
         copied["metadata"] = drop_nulls(copied["metadata"])
     return copied

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from datetime import datetime
 from typing import Any
 
@@ -64,7 +63,7 @@ def prepare_ephemeral(pod: Obj, old: Obj | None) -> None:
     """Of the request only the ephemeral containers count."""
     if old is not None:
         wanted = pod["spec"].get("ephemeralContainers")
-        pod["spec"] = copy.deepcopy(old["spec"])
+        pod["spec"] = meta.copied(old["spec"])
         if wanted:
             pod["spec"]["ephemeralContainers"] = wanted
         default(pod)

@@ -6,7 +6,6 @@ ValidatePodEphemeralContainersUpdate, ValidatePodResize (KEP-1287).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -44,7 +43,7 @@ def notes(pod: Obj, old: Obj) -> Errors:
 
 def spec(new: Obj, old: Obj) -> Errors:
     errors: Errors = []
-    frame = copy.deepcopy(new)
+    frame = meta.copied(new)
     for kind in ("containers", "initContainers"):
         if len(frame.get(kind) or []) != len(old.get(kind) or []):
             return [*errors, forbidden_field(f"spec.{kind}", "pod updates may not add or remove containers")]
@@ -187,7 +186,7 @@ def resize(pod: Obj, old: Obj, qos: Callable[[Obj], str]) -> Errors:
 
 def _resized(new: Obj, before: Obj) -> Errors:
     errors: Errors = []
-    frame = copy.deepcopy(new)
+    frame = meta.copied(new)
     for kind in ("initContainers", "containers"):
         for index, (one, was) in enumerate(zip(frame.get(kind) or [], before.get(kind) or [], strict=True)):
             at, changed = f"spec.{kind}[{index}]", one != was

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -134,6 +135,7 @@ def in_order(fields: Fields) -> Fields:
     return {element: in_order(inner) if (inner := fields[element]) else LEAF for element in elements}
 
 
+@lru_cache(maxsize=4096)  # elements of lists, most of them in every object: ports, containers, conditions by name
 def _order(element: str) -> tuple[int, Any]:
     kind, rest = element[:1], element[2:]
     if kind in ".f":

@@ -8,10 +8,9 @@ https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-m
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
-from api import schemas
+from api import meta, schemas
 from api.errors import BadRequest, rejected, unexplained
 from api.meta import Obj
 from api.patch import go
@@ -28,7 +27,7 @@ def apply(resource: Resource, obj: Obj, patch: Any) -> Obj:
     if not isinstance(patch, dict):
         kind = "array" if isinstance(patch, list) else go.type_of(patch)
         raise BadRequest(f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}")
-    return _merge_map(copy.deepcopy(obj), copy.deepcopy(patch), schemas.schema_of(resource) or {})
+    return _merge_map(meta.copied(obj), meta.copied(patch), schemas.schema_of(resource) or {})
 
 
 def _merge_map(target: Obj, patch: Obj, schema: Schema) -> Obj:

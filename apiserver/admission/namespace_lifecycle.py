@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from api.builtin import NAMESPACES
 from api.errors import NotFound
-from api.meta import Obj
 from api.registry import Resource
 from apiserver.admission.chain import Attempt, Plugin
 from apiserver.storage.store import Store
+from apiserver.storage.stored import Stored
 
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 
@@ -26,7 +26,7 @@ class NamespaceLifecycle(Plugin):
                 raise attempt.forbidden("this namespace may not be deleted")
             return
         namespace = await self._namespace(attempt.namespace)
-        if (namespace.get("status") or {}).get("phase") == "Terminating":
+        if namespace.fields["status.phase"] == "Terminating":
             error = attempt.forbidden(
                 f"unable to create new content in namespace {attempt.namespace} because it is being terminated"
             )
@@ -39,9 +39,9 @@ class NamespaceLifecycle(Plugin):
             ]
             raise error
 
-    async def _namespace(self, name: str) -> Obj:
+    async def _namespace(self, name: str) -> Stored:
         """From the cache; only a namespace that is not in it is asked for with a consistent read."""
         try:
-            return (await self._store.get(NAMESPACES, "", name, resource_version="0")).obj()
+            return await self._store.get(NAMESPACES, "", name, resource_version="0")
         except NotFound:
-            return (await self._store.get(NAMESPACES, "", name)).obj()
+            return await self._store.get(NAMESPACES, "", name)

@@ -20,7 +20,7 @@ _NO_CLASS: Obj = {"metadata": {"name": ""}, "value": 0, "preemptionPolicy": _PRE
 class Priority(Plugin):
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: tuple[tuple[str, int], ...] = ()
+        self._read_at = -1
         self._default = _NO_CLASS
 
     def handles(self, verb: str, res: Resource, subresource: str) -> bool:
@@ -65,10 +65,10 @@ class Priority(Plugin):
 
     async def _the_default(self) -> Obj:
         """The lowest of those that say so. Read again only when a class has changed: every pod asks."""
-        page = await self._store.list(PRIORITY_CLASSES, resource_version="0")
-        known = tuple((stored.name, stored.revision) for stored in page.items)
-        if known != self._known:
+        changed = self._store.changed_at(PRIORITY_CLASSES)
+        if changed != self._read_at:
+            page = await self._store.list(PRIORITY_CLASSES, resource_version="0")
             defaults = [c for c in (stored.obj() for stored in page.items) if c.get("globalDefault")]
             self._default = min(defaults, key=lambda c: int(c["value"]), default=_NO_CLASS)
-            self._known = known
+            self._read_at = changed
         return self._default

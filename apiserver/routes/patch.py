@@ -66,25 +66,24 @@ async def read(request: Request, res: Resource) -> Transform:
         request.warnings.clear()
         wanted = _FORMATS[media](res, current, patch)
         decode.check_depth(wanted)
-        shown = go.plain(patch) if media == _STRATEGIC else ""
-        patched = _shaped(request, res, wanted, shown)
+        patched = _shaped(request, res, wanted, patch if media == _STRATEGIC else None)
         decode.check_names(patched, namespace, info.name)
         return patched
 
     return transform
 
 
-def _shaped(request: Request, res: Resource, wanted: Obj, shown: str) -> Obj:
-    """As `decode.shaped`; what a patch breaks is told of the patch, shown as it is or by what it makes."""
+def _shaped(request: Request, res: Resource, wanted: Obj, patch: Any) -> Obj:
+    """As `decode.shaped`; what a patch breaks is told of the `patch`, or, without it, of what it makes."""
     try:
         return decode.shaped(request, res, wanted)
     except BadRequest as error:
         _, found, why = error.message.partition(f"cannot be handled as a {res.kind}: ")
         if not found:
             raise
-        if shown:
+        if patch is not None:
             why = go.unrestorable(why)
-        shown = shown or orjson.dumps(wanted).decode()
+        shown = go.plain(patch) if patch is not None else orjson.dumps(wanted).decode()
         raise errors.invalid_object("", "", "", [invalid("patch", shown, why)]) from error
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-
-from api import errors
+from api import errors, meta
 from api.meta import Obj
 from api.registry import Resource
 from apiserver import decode, managing, negotiate, represent
@@ -29,7 +27,7 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
     decode.check_names(obj, info.namespace if res.namespaced else "", info.name)
 
     def replacement(current: Obj | None) -> Obj:
-        new = copy.deepcopy(obj)
+        new: Obj = meta.copied(obj)
         if current is None:
             new["metadata"].pop("resourceVersion", None)
         elif res.needs_version and obj["metadata"].get("resourceVersion") in (None, "", "0"):

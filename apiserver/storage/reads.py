@@ -37,6 +37,12 @@ class Reads:
         if not self._cache.loaded.is_set():
             raise ServiceUnavailable("storage is (re)initializing", {"retryAfterSeconds": 1})
 
+    def changed_at(self, res: Resource) -> int:
+        """The revision at which objects of `res` last changed, as far as the cache has come: as long as it is the same,
+        so is what was read of them from the cache. ServiceUnavailable."""
+        self.check_filled()
+        return self._cache.collection(keys.collection(res)).ring.last
+
     async def get(self, res: Resource, namespace: str, name: str, *, resource_version: str = "") -> Stored:
         """NotFound."""
         await self._reach(versions.for_get(resource_version))

@@ -45,6 +45,11 @@ class Ring:
     def __len__(self) -> int:
         return len(self._changes)
 
+    @property
+    def last(self) -> int:
+        """The revision of the newest change; the floor when none is known."""
+        return self._changes[-1].revision if self._changes else self.floor
+
     def append(self, change: Change) -> None:
         self._changes.append(change)
         self._weight += change.weight

@@ -45,6 +45,9 @@ OBJECTS = {
 
 
 class Objects:
+    def changed_at(self, res: Resource) -> int:
+        return 1
+
     async def list(self, res: Resource, *, resource_version: str = "") -> Page:
         found = [(name, obj) for (plural, name), obj in OBJECTS.items() if plural == res.plural]
         return Page([Stored("", name, 1, orjson.dumps(obj), {}, {}) for name, obj in found], 1)
@@ -53,8 +56,7 @@ class Objects:
         obj: Obj | None = OBJECTS.get((res.plural, name))
         if obj is None:
             raise not_found(res.group, res.plural, name)
-        fields = {"spec.nodeName": obj.get("spec", {}).get("nodeName", "")}
-        return Stored(namespace, name, 1, orjson.dumps(obj), {}, fields)
+        return Stored(namespace, name, 1, orjson.dumps(obj), {}, res.field_values(obj))
 
 
 STORE = cast(Store, Objects())
