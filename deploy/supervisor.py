@@ -5,9 +5,9 @@ rest all at once, and starts again what ends, with back-off. SIGHUP reads the ta
 has changed restarts, what is gone stops. SIGTERM ends the supervisor and its guard and leaves the daemons running;
 stopping those is the work of `sampan down`.
 
-It survives its own kill -9: a second process, the guard, waits for its end and starts another, which adopts
-everything; the guard in turn is one more daemon to the supervisor. Daemons write their logs themselves, so nothing
-passes through here, nothing breaks when this dies, and it sleeps unless something happens.
+It survives its own kill -9: a second process, the guard, waits for its end and then becomes the supervisor, which
+adopts everything; the guard in turn is one more daemon to the supervisor. Daemons write their logs themselves, so
+nothing passes through here, nothing breaks when this dies, and it sleeps unless something happens.
 Standard library only, to stay small in memory.
 """
 
@@ -36,7 +36,7 @@ STOP_GRACE = 15.0
 LOG_LIMIT = 10 * 1024 * 1024
 LOG_CHECK = 60.0
 LOCK_PATIENCE = 3.0
-GUARD = "guard"
+GUARD, LOCK = "guard", "supervisor.lock"
 
 
 def back_off(delay: float, ran: float) -> float:
@@ -256,9 +256,9 @@ class Supervisor:
         self.stale = True
 
 
-def program(directory: Path, *options: str) -> list[str]:
+def program(directory: Path) -> list[str]:
     # Isolated from site-packages: this process needs none of them, and they cost memory.
-    return [sys.executable, "-E", "-S", "-c", _BOOT, str(directory), *options]
+    return [sys.executable, "-E", "-S", "-c", _BOOT, str(directory)]
 
 
 _ROOT = str(Path(__file__).resolve().parent.parent)
@@ -274,7 +274,18 @@ def version() -> str:
 def guard_row(directory: Path) -> dict[str, Any]:
     return {
         "name": GUARD,
-        "argv": program(directory, "--guard"),
+        # It waits for the lock that a supervisor holds as long as it lives, in a sixth of the memory that another
+        # Python would take, and lets go of it (descriptor 3) for its successor, which is the same process.
+        "argv": [
+            "flock",
+            "--no-fork",
+            str(directory / LOCK),
+            "sh",
+            "-c",
+            'exec 3>&-; exec "$@"',
+            GUARD,
+            *program(directory),
+        ],
         "env": dict(os.environ),
         "log": str(directory / "supervisor.log"),
         "digest": "",
@@ -283,23 +294,6 @@ def guard_row(directory: Path) -> dict[str, Any]:
 
 def supervisor_row(directory: Path) -> dict[str, Any]:
     return {**guard_row(directory), "name": "supervisor", "argv": program(directory)}
-
-
-def guard(directory: Path) -> None:
-    """Waits for the supervisor to end, starts another, for ever."""
-    pid_file = directory / "supervisor.pid"
-    while True:
-        supervisor = read_pid_file(pid_file)
-        if supervisor is None:
-            log("the supervisor is gone: starting it")
-            supervisor = spawn(supervisor_row(directory), directory / "supervisor.start.pid")
-        with contextlib.suppress(ProcessLookupError):
-            descriptor = os.pidfd_open(supervisor.pid)
-            select.select([descriptor], [], [])
-            os.close(descriptor)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(supervisor.pid, os.WNOHANG)
-        time.sleep(FIRST_DELAY)
 
 
 def take_lock(path: Path) -> bool:
@@ -318,15 +312,16 @@ def take_lock(path: Path) -> bool:
 
 def main() -> None:
     directory = Path(sys.argv[1])
-    if "--guard" in sys.argv:
-        guard(directory)
-        return
     # The lock is held by every copy of this descriptor, so by a child that has not yet become its program too:
     # whoever gets the lock sees a complete set of pid files.
-    if not take_lock(directory / "supervisor.lock"):
+    if not take_lock(directory / LOCK):
         log("another supervisor is at work here")
         return
     write_pid_file(directory / "supervisor.pid", this_process(version()))
+    former = read_pid_file(directory / f"{GUARD}.pid")
+    if former is not None and former.pid == os.getpid():
+        log("the supervisor before this one is gone")
+        (directory / f"{GUARD}.pid").unlink()  # of a guard that has become what it guarded
     supervisor = Supervisor(directory)
     supervisor.run()
     supervisor.dismiss_guard()
