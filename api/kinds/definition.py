@@ -1,4 +1,4 @@
-"""CustomResourceDefinition: defaults, what is kept of the status, columns. Its rules stand in api/custom/definition.py."""
+"""CustomResourceDefinition: defaults, what is kept of the status, columns. Its rules: api/custom/definition.py."""
 
 from __future__ import annotations
 
