@@ -1,4 +1,4 @@
-"""Priority: a pod's class as a number; and one class at most is the default.
+"""Priority: a pod's class as a number; one class at most is the default, and the system's own stay.
 
 https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from api import meta
 from api.builtin import PODS, PRIORITY_CLASSES
 from api.errors import NotFound
+from api.kinds.scheduling import SYSTEM_CLASSES
 from api.meta import Obj
 from api.registry import Resource
 from apiserver.admission.chain import Attempt, Plugin
@@ -25,7 +26,7 @@ class Priority(Plugin):
 
     def handles(self, verb: str, res: Resource, subresource: str) -> bool:
         if res is PRIORITY_CLASSES:
-            return verb != "delete"
+            return True
         return verb == "create" and res is PODS and not subresource
 
     async def mutate(self, attempt: Attempt) -> None:
@@ -48,7 +49,9 @@ class Priority(Plugin):
             spec[name] = value
 
     async def validate(self, attempt: Attempt) -> None:
-        if attempt.res is not PRIORITY_CLASSES or not attempt.new().get("globalDefault"):
+        if attempt.verb == "delete" and attempt.name in SYSTEM_CLASSES:
+            raise attempt.forbidden("this is a system priority class and cannot be deleted")
+        if attempt.obj is None or attempt.res is not PRIORITY_CLASSES or not attempt.obj.get("globalDefault"):
             return
         default = meta.name(await self._the_default())
         if default not in ("", attempt.name):

@@ -56,7 +56,7 @@ def decode(token: str) -> Position:
     if body.get("v") != _VERSION:
         raise _not_valid(f'server does not recognize this encoded version "{body.get("v", "")}"')
     revision, start = body.get("rv"), body.get("start")
-    if not isinstance(revision, int) or revision == 0 or revision < -1:
+    if not isinstance(revision, int) or isinstance(revision, bool) or revision == 0 or revision < -1:
         raise _not_valid(f"incorrect encoded start resourceVersion (version {_VERSION})")
     if not isinstance(start, str) or not start:
         raise _not_valid(f"encoded start key empty (version {_VERSION})")

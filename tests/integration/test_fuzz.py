@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.fuzz.run import by_schema, fuzz
 from tests.harness.apiserver import ApiServer
+from tests.harness.etcd import EtcdServer
+from tests.harness.pki import Pki
 
 SEED = 20
+
+
+@pytest.fixture(scope="module")
+def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """One of its own, with an etcd of its own: what other tests count on would not live long here."""
+    directory = tmp_path_factory.mktemp("fuzz")
+    etcd = EtcdServer(directory / "etcd", Pki(directory / "pki"))
+    server = ApiServer(directory / "apiserver", etcd)
+    etcd.start()
+    try:
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        etcd.stop()
 
 
 async def test_nothing_but_clean_answers(apiserver: ApiServer, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from api.builtin import CONFIG_MAPS, INGRESSES, LEASES, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
+from api.builtin import CONFIG_MAPS, INGRESSES, LEASES, NAMESPACES, NODES, PODS, PRIORITY_CLASSES, SERVICE_ACCOUNTS
 from api.errors import Forbidden, NotFound, not_found
 from api.meta import Obj
 from api.registry import Resource
@@ -128,6 +128,15 @@ async def test_a_priority_class_is_a_number(name: str, priority: int) -> None:
 async def test_a_pod_does_not_choose_its_number(spec: Obj, text: str) -> None:
     with pytest.raises(Forbidden, match=text):
         await admit(Priority(STORE), attempt(PODS, {"spec": spec}))
+
+
+async def test_the_system_keeps_its_classes() -> None:
+    """pkg/registry/scheduling/priorityclass/storage."""
+    removal = Attempt(ADMIN, "delete", PRIORITY_CLASSES, "", "", "system-node-critical", None, None)
+    with pytest.raises(Forbidden, match=r"this is a system priority class and cannot be deleted"):
+        await Priority(STORE).validate(removal)
+    removal.name = "mine"
+    await Priority(STORE).validate(removal)
 
 
 async def test_a_new_node_takes_no_pods() -> None:

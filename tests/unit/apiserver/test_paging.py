@@ -32,6 +32,7 @@ def test_the_format_is_upstreams() -> None:
     [
         ("%%%", "continue key is not valid"),
         ("bm9qc29u", "continue key is not valid"),
+        (token(v="meta.k8s.io/v1", rv=True, start="a"), "incorrect encoded start resourceVersion"),
         (token(v="v2", rv=1, start="a"), 'does not recognize this encoded version "v2"'),
         (token(v="meta.k8s.io/v1", rv=0, start="a"), "incorrect encoded start resourceVersion"),
         (token(v="meta.k8s.io/v1", rv="1", start="a"), "incorrect encoded start resourceVersion"),
