@@ -151,7 +151,7 @@ class Reads:
             revision=lambda: self._cache.revision,
             bookmarks=bookmarks,
             timeout=timeout,
-            crowd=lambda: len(collection.watchers),
+            crowd=lambda: collection.watchers.crowd(watcher),
             view=(lambda changes: self.views.events(res, selection, changes)) if viewed else None,
             close=lambda: collection.watchers.discard(watcher),
         )

@@ -7,6 +7,7 @@ drain its queue is ended: its client comes back with the last resourceVersion it
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -104,6 +105,13 @@ class WatcherSet:
             if not self._bound[label]:
                 del self._bound[label]
 
+    def crowd(self, watcher: Watcher) -> int:
+        """How many are offered what this one is: itself, and those bound to the same."""
+        if watcher.selection.trigger is None:
+            return len(self._general)
+        label, value = watcher.selection.trigger
+        return len(self._bound.get(label, {}).get(value, ()))
+
     def _group(self, watcher: Watcher) -> set[Watcher]:
         if watcher.selection.trigger is None:
             return self._general
@@ -149,7 +157,7 @@ class Watch:
         revision: Callable[[], int],  # how far the cache is
         bookmarks: bool = False,
         timeout: float = 0,  # seconds; 0 = none
-        crowd: Callable[[], int] = lambda: 1,  # how many watch the same collection
+        crowd: Callable[[], int] = lambda: 1,  # how many are told the same
         view: Callable[[Sequence[Rendered]], Awaitable[list[WatchEvent]]] | None = None,  # of what is queued unread
         close: Callable[[], None] = lambda: None,
     ) -> None:
@@ -165,7 +173,7 @@ class Watch:
         self._end = now + timeout if timeout else None
         self._next_bookmark = now + _BOOKMARK_SECONDS
         self._crowd = crowd
-        self._not_before = 0.0
+        self._phase = random.random()
         self._view = view
         self._close = close
         self._over = False
@@ -215,13 +223,12 @@ class Watch:
 
     async def _pace(self) -> None:
         """In a crowd, what happens within a moment goes out in one piece: a write to a connection costs more than the
-        events in it. Who has heard nothing for that long is told at once."""
-        now = asyncio.get_running_loop().time()
-        if now < self._not_before and len(self._watcher.queue) < _BATCH and not self._watcher.ended:
-            await asyncio.sleep(self._not_before - now)
-            now = self._not_before
-        moment = self._crowd() * _CROWD_SECONDS
-        self._not_before = now + min(moment, _LONGEST_MOMENT) if moment >= _SHORTEST_MOMENT else 0.0
+        events in it. Each has its own beat: were all told at once, everybody else would wait for that meanwhile, the
+        writers of the next events first of all."""
+        moment = min(self._crowd() * _CROWD_SECONDS, _LONGEST_MOMENT)
+        if moment >= _SHORTEST_MOMENT and len(self._watcher.queue) < _BATCH and not self._watcher.ended:
+            now = asyncio.get_running_loop().time()
+            await asyncio.sleep(moment - (now + self._phase * moment) % moment)
 
     async def _take(self, queue: deque[WatchEvent | Rendered]) -> list[WatchEvent]:
         taken = [queue.popleft() for _ in range(min(len(queue), _BATCH))]
