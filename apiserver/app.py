@@ -26,6 +26,7 @@ from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taint import TaintNodesByCondition
 from apiserver.admission.priority import Priority
+from apiserver.admission.role_grants import RoleGrants
 from apiserver.admission.runtime_class import RuntimeClass
 from apiserver.admission.service_account import ServiceAccount
 from apiserver.admission.toleration_seconds import DefaultTolerationSeconds
@@ -74,7 +75,8 @@ def build_context(options: Options) -> Context:
         issuer=options.account_issuer,
         now=_now,
     )
-    authorizer = Authorizer()
+    authorizer = Authorizer(options.authorization_modes)
+    authorizer.follow(store)
     registry = Registry([*BUILTIN, *resources.UNSTORED_ROWS])
     definitions = Definitions(registry, store)
     store.views.convert = Conversion(definitions, Webhooks(store)).convert
@@ -98,6 +100,7 @@ def build_context(options: Options) -> Context:
                 CertificateRequests(authorizer, _now),
                 Expressions(),
                 DefaultTolerationSeconds(),
+                RoleGrants(authorizer),
             ]
         ),
         allocator=Allocator(store, options.service_range, options.node_ports),

@@ -1,4 +1,4 @@
-"""The objects every cluster starts with: namespaces, priority classes, and the `kubernetes` Service with its
+"""The objects every cluster starts with: namespaces, roles, priority classes, and the `kubernetes` Service with its
 endpoints. Then the loops of the server itself, which make others.
 
 Idempotent, and safe for several servers at once.
@@ -15,7 +15,7 @@ from api.builtin import NAMESPACES, PRIORITY_CLASSES, SERVICES
 from api.errors import ApiError
 from api.kinds.scheduling import SYSTEM_CLASSES
 from api.meta import Obj
-from apiserver import addresses, endpoints, flow
+from apiserver import addresses, endpoints, flow, roles
 from apiserver.aggregation import availability, local
 from apiserver.context import Context
 
@@ -38,7 +38,7 @@ async def run(context: Context) -> None:
             gc.collect()
             gc.freeze()  # what is there now, code and cache, is there to stay: no need to walk it again
     async with asyncio.TaskGroup() as loops:
-        for run_loop in (endpoints.run, local.run, availability.run, addresses.run, flow.run):
+        for run_loop in (endpoints.run, local.run, availability.run, addresses.run, flow.run, roles.run):
             loops.create_task(run_loop(context), name=run_loop.__module__)
 
 
@@ -46,6 +46,7 @@ async def _once(context: Context) -> None:
     await context.store.wait_ready()
     for name in _NAMESPACES:
         await endpoints.ensure(context, NAMESPACES, {"metadata": {"name": name}})
+    await roles.reconcile(context)
     for priority_class in SYSTEM_CLASSES.values():
         await endpoints.ensure(context, PRIORITY_CLASSES, copy.deepcopy(priority_class))
     await endpoints.ensure(context, SERVICES, _service(context))

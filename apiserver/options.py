@@ -6,6 +6,8 @@ import argparse
 import ipaddress
 from dataclasses import dataclass
 
+from apiserver.auth.authorizer import MODES
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -27,6 +29,7 @@ class Options:
     requestheader_client_ca_file: str
     requestheader_allowed_names: tuple[str, ...]
     token_auth_file: str
+    authorization_modes: tuple[str, ...]
     service_range: ipaddress.IPv4Network | ipaddress.IPv6Network
     node_ports: tuple[int, int]  # first and last, inclusive
     account_key_files: tuple[str, ...]
@@ -58,6 +61,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--requestheader-client-ca-file", default="", help="proxies with a certificate of this CA say who asks")
     add("--requestheader-allowed-names", default="", help="comma-separated CNs of such proxies; without, any")
     add("--token-auth-file", default="", help='CSV lines: token,user,uid,group or token,user,uid,"g1,g2"')
+    add("--authorization-mode", type=_modes, default=("Node", "RBAC"), help="comma-separated: Node, RBAC, AlwaysAllow")
     add("--service-cluster-ip-range", type=_network, default=_network("10.96.0.0/16"))
     add("--service-node-port-range", type=_ports, default=(30000, 32767), help="first-last")
     add("--service-account-key-file", action="append", default=[], help="public key that verifies tokens")
@@ -89,6 +93,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         requestheader_client_ca_file=given.requestheader_client_ca_file,
         requestheader_allowed_names=tuple(n for n in given.requestheader_allowed_names.split(",") if n),
         token_auth_file=given.token_auth_file,
+        authorization_modes=given.authorization_mode,
         service_range=given.service_cluster_ip_range,
         node_ports=given.service_node_port_range,
         account_key_files=tuple(given.service_account_key_file),
@@ -98,6 +103,14 @@ def parse(arguments: list[str] | None = None) -> Options:
         max_mutating_requests_inflight=given.max_mutating_requests_inflight,
         verbosity=given.verbosity,
     )
+
+
+def _modes(text: str) -> tuple[str, ...]:
+    modes = tuple(text.split(","))
+    for mode in modes:
+        if mode not in MODES:
+            raise argparse.ArgumentTypeError(f"unknown authorization mode {mode}")
+    return modes
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

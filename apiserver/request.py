@@ -44,6 +44,7 @@ class RequestInfo:
     name: str = ""
     subresource: str = ""
     rest: str = ""  # what follows the subresource (proxy paths)
+    fields: str = ""  # the field selector of a list, watch or deletecollection
 
 
 def parse(method: str, path: str, query: str = "") -> RequestInfo:
@@ -79,8 +80,9 @@ def parse(method: str, path: str, query: str = "") -> RequestInfo:
             info.verb = "watch" if _asks_to_watch(query) else "list"
         elif verb == "delete":
             info.verb = "deletecollection"
-        if "metadata.name" in query and info.verb in ("list", "watch", "deletecollection"):
-            info.name = _selected_name(query)
+        if "fieldSelector" in query and info.verb in ("list", "watch", "deletecollection"):
+            info.fields = dict(reversed(parse_qsl(query))).get("fieldSelector", "")
+            info.name = selected_name(info.fields)
     return info
 
 
@@ -90,9 +92,8 @@ def _asks_to_watch(query: str) -> bool:
     return any(k == "watch" and truth(v) for k, v in parse_qsl(query, keep_blank_values=True))
 
 
-def _selected_name(query: str) -> str:
+def selected_name(selector: str) -> str:
     """The one name that a field selector allows: who may see one object may select it."""
-    selector = dict(reversed(parse_qsl(query))).get("fieldSelector", "")
     names = [term.partition("=")[2].lstrip("=") for term in selector.split(",") if term.startswith("metadata.name=")]
     return names[0] if names and "/" not in names[0] and "\\" not in names[0] else ""
 

@@ -1,146 +1,95 @@
-"""Who may do what: one table of grants (pure).
+"""Who may do what: administrators everything, nodes what is theirs, everybody what they are bound to.
 
-Administrators may do everything, each system component what its work needs, everyone who is known may read
-discovery, health and version, and ask what they may do. What a node may write is narrowed further, to its own
-objects, by admission (admission/node_restriction.py), which sees the object.
+The authorizers of --authorization-mode are asked in turn; the first that allows decides. What they know is kept by
+the cache itself, so a decision needs no waiting and follows every change at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Sequence
 
+from api.builtin import (
+    BUILTIN,
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    PODS,
+    ROLE_BINDINGS,
+    ROLES,
+)
 from api.errors import Forbidden
-from apiserver.auth.user import AUTHENTICATED, UNAUTHENTICATED, User
+from api.meta import Obj
+from apiserver.auth import default_roles
+from apiserver.auth.node import Nodes
+from apiserver.auth.rbac import Rbac
+from apiserver.auth.rules import Rule
+from apiserver.auth.user import MASTERS, User
 from apiserver.request import RequestInfo
+from apiserver.storage.keys import split_local
+from apiserver.storage.store import Store, Stored
 
-ALL = frozenset({"*"})
-READ = frozenset({"get", "list", "watch"})
-WRITE = frozenset({"create", "update", "patch", "delete"})
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """resources are `plural` or `plural/subresource`; namespace "" is any; paths are for non-resource requests,
-    `/x/*` matches what begins with `/x/`."""
-
-    verbs: frozenset[str]
-    groups: frozenset[str] = frozenset()
-    resources: frozenset[str] = frozenset()
-    namespace: str = ""
-    paths: tuple[str, ...] = ()
-
-    def allows(self, asked: RequestInfo) -> bool:
-        if "*" not in self.verbs and asked.verb not in self.verbs:
-            return False
-        if not asked.resource:
-            return any(_path_matches(pattern, asked.path) for pattern in self.paths)
-        if "*" not in self.groups and asked.group not in self.groups:
-            return False
-        wanted = f"{asked.resource}/{asked.subresource}" if asked.subresource else asked.resource
-        if "*" not in self.resources and wanted not in self.resources:
-            return False
-        return not self.namespace or self.namespace == asked.namespace
-
-
-def _path_matches(pattern: str, path: str) -> bool:
-    if pattern == "*" or path.rstrip("/") == pattern:
-        return True
-    return pattern.endswith("/*") and path.startswith(pattern[:-1])
-
-
-def _grant(verbs: Iterable[str], group: str, *resources: str, namespace: str = "") -> Grant:
-    return Grant(frozenset(verbs), frozenset({group}), frozenset(resources), namespace)
-
-
-_EVERYTHING = (Grant(ALL, ALL, ALL, paths=("*",)),)
-_HEALTH = Grant(
-    frozenset({"get", "head"}),
-    paths=("/healthz", "/healthz/*", "/livez", "/livez/*", "/readyz", "/readyz/*", "/version"),
-)
-_EVENTS = (
-    _grant(("create", "update", "patch"), "", "events"),
-    _grant(("create", "update", "patch"), "events.k8s.io", "events"),
-)
-_REVIEWS = (
-    _grant(("create",), "authorization.k8s.io", "subjectaccessreviews", "localsubjectaccessreviews"),
-    _grant(("create",), "authentication.k8s.io", "tokenreviews"),
-)
-
-_GRANTS: dict[str, tuple[Grant, ...]] = {
-    # groups
-    "group:system:masters": _EVERYTHING,
-    "group:kubeadm:cluster-admins": _EVERYTHING,
-    f"group:{UNAUTHENTICATED}": (_HEALTH,),
-    f"group:{AUTHENTICATED}": (
-        _HEALTH,
-        Grant(frozenset({"get", "head"}), paths=("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*")),
-        _grant(("create",), "authorization.k8s.io", "selfsubjectaccessreviews", "selfsubjectrulesreviews"),
-        _grant(("create",), "authentication.k8s.io", "selfsubjectreviews"),
-    ),
-    "group:system:serviceaccounts": (
-        Grant(frozenset({"get", "head"}), paths=("/.well-known/openid-configuration", "/openid/v1/jwks")),
-    ),
-    "group:system:nodes": (
-        _grant(READ, "", "nodes", "pods", "services", "endpoints", "namespaces", "secrets", "configmaps",
-               "serviceaccounts"),
-        _grant(READ, "discovery.k8s.io", "endpointslices"),
-        _grant(("create", "update", "patch", "delete"), "", "nodes"),
-        _grant(("update", "patch"), "", "nodes/status", "pods/status"),
-        _grant(("create", "delete"), "", "pods"),
-        _grant(("create",), "", "pods/eviction", "serviceaccounts/token"),
-        _grant((*READ, *WRITE), "coordination.k8s.io", "leases", namespace="kube-node-lease"),
-        *_EVENTS,
-        *_REVIEWS,
-    ),
-    # users
-    "user:system:kube-scheduler": (
-        _grant(READ, "", "nodes", "pods", "services", "namespaces", "endpoints", "replicationcontrollers",
-               "persistentvolumes", "persistentvolumeclaims"),
-        _grant(READ, "apps", "replicasets", "statefulsets", "deployments"),
-        _grant(READ, "policy", "poddisruptionbudgets"),
-        _grant(READ, "scheduling.k8s.io", "priorityclasses"),
-        _grant(READ, "storage.k8s.io", "storageclasses", "csinodes", "csidrivers", "csistoragecapacities"),
-        _grant(("create",), "", "bindings", "pods/binding"),
-        _grant(("update", "patch"), "", "pods/status", "persistentvolumes", "persistentvolumeclaims"),
-        _grant(("delete",), "", "pods"),
-        _grant((*READ, "create", "update", "patch"), "coordination.k8s.io", "leases", namespace="kube-system"),
-        *_EVENTS,
-        *_REVIEWS,
-    ),
-    "user:system:kube-controller-manager": (
-        Grant(ALL, ALL, ALL, paths=("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*")),
-    ),
-    "user:system:kube-proxy": (
-        _grant(READ, "", "services", "endpoints", "nodes", "pods", "namespaces"),
-        _grant(READ, "discovery.k8s.io", "endpointslices"),
-        *_EVENTS,
-    ),
-}  # fmt: skip
-
-
-@lru_cache(maxsize=4096)
-def _grants_of(name: str, groups: tuple[str, ...]) -> tuple[Grant, ...]:
-    found = list(_GRANTS.get(f"user:{name}", ()))
-    for group in groups:
-        found += _GRANTS.get(f"group:{group}", ())
-    return tuple(found)
+MODES = ("Node", "RBAC", "AlwaysAllow")
 
 
 class Authorizer:
-    """Answers from the table. A decision takes a few dictionary look-ups and set tests."""
+    """`rbac` and `nodes` are fed by `follow`; without it they know nothing and allow nothing."""
 
-    def grants(self, user: User) -> tuple[Grant, ...]:
-        return _grants_of(user.name, user.groups)
+    def __init__(self, modes: Sequence[str] = ("Node", "RBAC")) -> None:
+        self.rbac = Rbac()
+        self.nodes = Nodes(default_roles.node_rules(), lambda *_: None)
+        deciders = {"Node": self.nodes.decide, "RBAC": self.rbac.decide, "AlwaysAllow": lambda *_: (True, "")}
+        self._deciders = [deciders[mode] for mode in modes]
+        self._knows_nodes = "Node" in modes
+
+    def follow(self, store: Store) -> None:
+        """Before the store is started."""
+
+        def peek(plural: str, namespace: str, name: str) -> Obj | None:
+            row = BUILTIN.by_plural("storage.k8s.io" if plural == "volumeattachments" else "", "v1", plural)
+            found = store.peek(row, namespace, name) if row is not None else None
+            return found.obj() if found is not None else None
+
+        def on_pod(key: str, pod: Stored | None) -> None:
+            self.nodes.on_pod(*split_local(key), pod.fields.get("spec.nodeName", "") if pod else "", pod)
+
+        def on_role(key: str, role: Stored | None) -> None:
+            self.rbac.on_role(*split_local(key), role.obj() if role is not None else None)
+
+        def on_binding(key: str, binding: Stored | None) -> None:
+            self.rbac.on_binding(*split_local(key), binding.obj() if binding is not None else None)
+
+        self.nodes.peek = peek
+        store.listen(PODS, on_pod)
+        for row in (ROLES, CLUSTER_ROLES):
+            store.listen(row, on_role)
+        for row in (ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS):
+            store.listen(row, on_binding)
+
+    def decide(self, user: User, asked: RequestInfo) -> tuple[bool, str]:
+        """(allowed, why)"""
+        if MASTERS in user.groups:
+            return True, ""
+        reasons = []
+        for decider in self._deciders:
+            allowed, why = decider(user, asked)
+            if allowed:
+                return True, why
+            if why:
+                reasons.append(why)
+        return False, "\n".join(reasons)
 
     def allows(self, user: User, asked: RequestInfo) -> bool:
-        return any(grant.allows(asked) for grant in _grants_of(user.name, user.groups))
+        return self.decide(user, asked)[0]
 
     def check(self, user: User, asked: RequestInfo) -> None:
         """Forbidden, in upstream's words."""
-        if not self.allows(user, asked):
-            raise forbidden(user, asked)
+        allowed, why = self.decide(user, asked)
+        if not allowed:
+            raise forbidden(user, asked, why)
+
+    def rules_of(self, user: User, namespace: str) -> tuple[list[Rule], str]:
+        """(what `user` may do there, why the list is not complete or "")"""
+        why = "node authorizer does not support user rule resolution" if self._knows_nodes and user.node else ""
+        return self.rbac.rules_of(user, namespace), why
 
 
 def forbidden(user: User, asked: RequestInfo, why: str = "") -> Forbidden:

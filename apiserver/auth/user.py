@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
+MASTERS = "system:masters"
+"""The group that may do everything, whatever roles there are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from api.registry import Resource
 from apiserver import decode, negotiate
 from apiserver.auth.user import User
 from apiserver.context import Context
-from apiserver.request import Request, RequestInfo
+from apiserver.request import Request, RequestInfo, selected_name
 from apiserver.response import Answer, json_reply
 from apiserver.routes.table import Handler
 
@@ -28,6 +28,7 @@ def _asked(spec: Obj) -> RequestInfo:
     if other is not None:
         return RequestInfo(other.get("path", ""), other.get("verb", ""))
     resource = resource or {}
+    fields = _fields(resource.get("fieldSelector") or {})
     return RequestInfo(
         "",
         resource.get("verb", ""),
@@ -37,8 +38,16 @@ def _asked(spec: Obj) -> RequestInfo:
         resource=resource.get("resource", "") or "*",
         subresource=resource.get("subresource", ""),
         namespace=resource.get("namespace", ""),
-        name=resource.get("name", ""),
+        name=resource.get("name", "") or selected_name(fields),
+        fields=fields,
     )
+
+
+def _fields(selector: Obj) -> str:
+    """As a request would say it. What is not an equality narrows nothing here."""
+    exact = [one for one in selector.get("requirements") or []
+             if one.get("operator") == "In" and len(one.get("values") or []) == 1]  # fmt: skip
+    return selector.get("rawSelector") or ",".join(f"{one.get('key', '')}={one['values'][0]}" for one in exact)
 
 
 def _checked(review: Obj, *, self_review: bool) -> Obj:
@@ -66,34 +75,30 @@ def _checked(review: Obj, *, self_review: bool) -> Obj:
 
 
 async def _self_access(context: Context, request: Request, review: Obj) -> Obj:
-    return {"allowed": context.authorizer.allows(request.user, _asked(_checked(review, self_review=True)))}
+    return _decision(context, request.user, _checked(review, self_review=True))
 
 
 async def _access(context: Context, request: Request, review: Obj) -> Obj:
     spec = _checked(review, self_review=False)
-    user = User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""))
-    return {"allowed": context.authorizer.allows(user, _asked(spec))}
+    return _decision(context, User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", "")), spec)
+
+
+def _decision(context: Context, user: User, spec: Obj) -> Obj:
+    allowed, reason = context.authorizer.decide(user, _asked(spec))
+    return {"allowed": allowed, **({"reason": reason} if reason else {})}
 
 
 async def _rules(context: Context, request: Request, review: Obj) -> Obj:
     namespace = (review.get("spec") or {}).get("namespace", "")
     if not namespace:
         raise errors.BadRequest("no namespace on request")
-    resources, paths = [], []
-    for grant in context.authorizer.grants(request.user):
-        if grant.namespace and grant.namespace != namespace:
-            continue
-        if grant.resources:
-            resources.append(
-                {
-                    "verbs": sorted(grant.verbs),
-                    "apiGroups": sorted(grant.groups),
-                    "resources": sorted(grant.resources),
-                }
-            )
-        if grant.paths:
-            paths.append({"verbs": sorted(grant.verbs), "nonResourceURLs": list(grant.paths)})
-    return {"resourceRules": resources, "nonResourceRules": paths, "incomplete": False}
+    rules, incomplete = context.authorizer.rules_of(request.user, namespace)
+    told: Obj = {
+        "resourceRules": [rule.as_json() for rule in rules if rule.resources],
+        "nonResourceRules": [rule.as_json() for rule in rules if rule.urls],
+        "incomplete": bool(incomplete),
+    }
+    return {**told, "evaluationError": incomplete} if incomplete else told
 
 
 async def _self(context: Context, request: Request, review: Obj) -> Obj:

@@ -23,7 +23,7 @@ import structlog
 from api.errors import ServiceUnavailable, Timeout
 from api.registry import Registry
 from apiserver.storage import keys
-from apiserver.storage.collection import Collection
+from apiserver.storage.collection import Collection, Listener
 from apiserver.storage.decode import Draft, decode
 from apiserver.storage.etcd import Compacted, Etcd, FutureRevision, KeyEvent, Txn, prefix_end
 from apiserver.storage.paging import after
@@ -56,6 +56,7 @@ class Cache:
         self._registry = registry
         self._clock = clock
         self._collections: dict[str, Collection] = {}
+        self._listeners: dict[str, list[Listener]] = {}
         self._floor = 0
         self._drafts: dict[str, Draft] = {}  # writes of ours under way, by etcd key
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -68,8 +69,13 @@ class Cache:
     def collection(self, name: str) -> Collection:
         found = self._collections.get(name)
         if found is None:
-            found = self._collections[name] = Collection(self._floor)
+            found = self._collections[name] = Collection(self._floor, self._listeners.get(name, ()))
         return found
+
+    def listen(self, name: str, listener: Listener) -> None:
+        """`listener` is told of all that is in the collection, and of each change right as it is taken in. To be
+        called before `run`."""
+        self._listeners.setdefault(name, []).append(listener)
 
     def sizes(self) -> dict[tuple[str, ...], int]:
         """Objects by group and plural."""
@@ -238,6 +244,7 @@ class Cache:
         gone = too_old(self.revision, 0).status()
         for collection in self._collections.values():
             collection.watchers.fail(gone)
+            collection.forget()
         self._collections.clear()
         self.revision = 0
 

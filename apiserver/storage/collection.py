@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from apiserver.storage.paging import after
 from apiserver.storage.ring import Change, Ring
 from apiserver.storage.selection import Rendered, Selection
 from apiserver.storage.stored import Stored
 from apiserver.storage.watchers import WatcherSet
+
+Listener = Callable[[str, Stored | None], None]
+"""Of a key and what is there now."""
 
 
 class Slice:
@@ -28,15 +31,26 @@ class Slice:
 
 
 class Collection:
-    def __init__(self, floor: int) -> None:
+    def __init__(self, floor: int, listeners: Sequence[Listener] = ()) -> None:
         self.objects: dict[str, Stored] = {}
         self.ring = Ring(floor)
         self.watchers = WatcherSet()
         self._keys: list[str] = []
+        self._listeners = listeners
 
     def fill(self, objects: dict[str, Stored]) -> None:
         self.objects = objects
         self._keys = sorted(objects)
+        for listener in self._listeners:
+            for key, stored in objects.items():
+                listener(key, stored)
+
+    def forget(self) -> None:
+        """Everything, without a word to the watchers."""
+        for listener in self._listeners:
+            for key in self.objects:
+                listener(key, None)
+        self.objects, self._keys = {}, []
 
     def apply(self, key: str, current: Stored | None, revision: int, at: float) -> None:
         """Take one change in and tell the watchers."""
@@ -50,6 +64,8 @@ class Collection:
             self.objects[key] = current
             if previous is None:
                 insort(self._keys, key)
+        for listener in self._listeners:
+            listener(key, current)
         change = Change(revision, key, current, previous, at)
         self.ring.append(change)
         if self.watchers:

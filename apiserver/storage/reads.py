@@ -10,7 +10,7 @@ from api.registry import Registry, Resource
 from api.selectors import EVERYTHING, FieldSelector, Selector
 from apiserver.storage import keys, paging, versions
 from apiserver.storage.cache import Cache
-from apiserver.storage.collection import Slice
+from apiserver.storage.collection import Listener, Slice
 from apiserver.storage.decode import decode
 from apiserver.storage.etcd import Compacted, Etcd, FutureRevision, prefix_end
 from apiserver.storage.selection import Rendered, Selection, effect, select
@@ -42,6 +42,14 @@ class Reads:
         so is what was read of them from the cache. ServiceUnavailable."""
         self.check_filled()
         return self._cache.collection(keys.collection(res)).ring.last
+
+    def listen(self, res: Resource, listener: Listener) -> None:
+        """See Cache.listen."""
+        self._cache.listen(keys.collection(res), listener)
+
+    def peek(self, res: Resource, namespace: str, name: str) -> Stored | None:
+        """What the cache has, in the version it lies in, at once."""
+        return self._cache.collection(keys.collection(res)).objects.get(keys.local(namespace, name))
 
     async def get(self, res: Resource, namespace: str, name: str, *, resource_version: str = "") -> Stored:
         """NotFound."""
