@@ -16,7 +16,7 @@ from api.registry import Resource
 from apiserver.admission.chain import Attempt, Plugin
 from apiserver.auth import rules
 from apiserver.auth.authorizer import Authorizer
-from apiserver.auth.rbac import CLUSTER_ROLE, ROLE
+from apiserver.auth.rbac import CLUSTER_ROLE, ROLE, together
 from apiserver.auth.rules import Rule
 from apiserver.auth.user import MASTERS
 from apiserver.request import RequestInfo
@@ -49,10 +49,9 @@ class RoleGrants(Plugin):
         if self._may(attempt, "escalate", attempt.res.plural, name):
             return
         self._check_held(attempt, rules.read(role))
-        if role.get("aggregationRule") or (attempt.old or {}).get("aggregationRule"):
-            held, _ = self._authorizer.rules_of(attempt.user, "")
-            if rules.missing(held, _EVERYTHING):
-                raise attempt.forbidden("must have cluster-admin privileges to use the aggregationRule")
+        collects = role.get("aggregationRule") or (attempt.old or {}).get("aggregationRule")
+        if collects and rules.missing(self._authorizer.rules_of(attempt.user, "").rules, _EVERYTHING):
+            raise attempt.forbidden("must have cluster-admin privileges to use the aggregationRule")
 
     def _check_binding(self, attempt: Attempt, binding: Obj) -> None:
         ref = binding.get("roleRef") or {}
@@ -63,7 +62,7 @@ class RoleGrants(Plugin):
             return
         granted = self._authorizer.rbac.role(namespace, ref.get("name", ""))
         if granted is None:
-            raise not_found(row.group, row.singular, ref.get("name", ""))
+            raise not_found(row.group, row.plural, ref.get("name", ""))
         self._check_held(attempt, granted)
 
     def _may(self, attempt: Attempt, verb: str, plural: str, name: str) -> bool:
@@ -75,9 +74,12 @@ class RoleGrants(Plugin):
 
     def _check_held(self, attempt: Attempt, granted: Sequence[Rule]) -> None:
         user = attempt.user
-        held, _ = self._authorizer.rules_of(user, attempt.namespace)
-        if lacking := rules.missing(held, granted):
+        held = self._authorizer.rules_of(user, attempt.namespace)
+        if lacking := rules.missing(held.rules, granted):
             lines = "\n".join(sorted({str(rule) for rule in lacking}))
+            if held.problems:
+                gone = together(text.replace("role.rbac", "roles.rbac", 1) for text in held.problems)
+                lines += f"; resolution errors: [{gone}]"
             raise attempt.forbidden(
                 f'user "{user.name}" (groups={rules.quoted(user.groups)}) is attempting to grant RBAC permissions '
                 f"not currently held:\n{lines}"

@@ -7,6 +7,7 @@ the cache itself, so a decision needs no waiting and follows every change at onc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from api.builtin import (
     BUILTIN,
@@ -28,6 +29,12 @@ from apiserver.storage.keys import split_local
 from apiserver.storage.store import Store, Stored
 
 MODES = ("Node", "RBAC", "AlwaysAllow")
+
+
+class Held(NamedTuple):
+    rules: list[Rule]
+    problems: list[str]
+    complete: bool
 
 
 class Authorizer:
@@ -86,10 +93,12 @@ class Authorizer:
         if not allowed:
             raise forbidden(user, asked, why)
 
-    def rules_of(self, user: User, namespace: str) -> tuple[list[Rule], str]:
-        """(what `user` may do there, why the list is not complete or "")"""
-        why = "node authorizer does not support user rule resolution" if self._knows_nodes and user.node else ""
-        return self.rbac.rules_of(user, namespace), why
+    def rules_of(self, user: User, namespace: str) -> Held:
+        """What `user` may do there, as far as rules can say it."""
+        found, problems = self.rbac.rules_of(user, namespace)
+        if self._knows_nodes and user.node:
+            return Held(found, ["node authorizer does not support user rule resolution", *problems], False)
+        return Held(found, problems, True)
 
 
 def forbidden(user: User, asked: RequestInfo, why: str = "") -> Forbidden:

@@ -9,7 +9,7 @@ there are. https://kubernetes.io/docs/reference/access-authn-authz/rbac/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
@@ -132,8 +132,7 @@ class Rbac:
             binding = self._bindings[key]
             found = self._roles.get(binding.role)
             if found is None:
-                kind = "role" if binding.role[0] else "clusterrole"
-                table.missing.append(f'{kind}.rbac.authorization.k8s.io "{binding.role[1]}" not found')
+                table.missing.append(_not_found(binding.role))
                 continue
             reason = binding.reason(subject)
             for rule in found:
@@ -154,8 +153,8 @@ class Rbac:
             for table in tables:
                 if reason := table.path_reason(asked.verb, asked.path):
                     return True, reason
-        gone = list(dict.fromkeys(text for table in tables for text in table.missing))
-        return False, "RBAC: " + (gone[0] if len(gone) == 1 else f"[{', '.join(gone)}]") if gone else ""
+        gone = [text for table in tables for text in table.missing]
+        return False, f"RBAC: {together(gone)}" if gone else ""
 
     def _tables_of(self, user: User, namespace: str) -> list[Table]:
         tables = []
@@ -166,17 +165,32 @@ class Rbac:
                     tables.append(self._tables.get((subject, where)) or self._table(subject, where))
         return tables
 
-    def rules_of(self, user: User, namespace: str) -> list[Rule]:
-        """All that `user` may do in the namespace, or with "" everywhere."""
+    def rules_of(self, user: User, namespace: str) -> tuple[list[Rule], list[str]]:
+        """All that `user` may do in the namespace, or with "" everywhere, and which roles are not there."""
         found: dict[Rule, None] = {}
+        gone: list[str] = []
         for where in ("", namespace) if namespace else ("",):
             bound = (self._bound.get(subject, {}).get(where, ()) for subject in subjects_of(user.name, user.groups))
             for key in sorted({key for keys in bound for key in keys}):
-                found.update(dict.fromkeys(self._roles.get(self._bindings[key].role, ())))
-        return list(found)
+                role = self._bindings[key].role
+                if role in self._roles:
+                    found.update(dict.fromkeys(self._roles[role]))
+                else:
+                    gone.append(_not_found(role))
+        return list(found), gone
 
     def role(self, namespace: str, name: str) -> tuple[Rule, ...] | None:
         return self._roles.get((namespace, name))
+
+
+def together(errors: Iterable[str]) -> str:
+    """As Go prints an aggregate of errors."""
+    once = list(dict.fromkeys(errors))
+    return once[0] if len(once) == 1 else f"[{', '.join(once)}]"
+
+
+def _not_found(role: _RoleKey) -> str:
+    return f'{"role" if role[0] else "clusterrole"}.rbac.authorization.k8s.io "{role[1]}" not found'
 
 
 @lru_cache(maxsize=4096)

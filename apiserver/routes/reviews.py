@@ -8,6 +8,7 @@ from api import errors, meta
 from api.meta import Obj
 from api.registry import Resource
 from apiserver import decode, negotiate
+from apiserver.auth.rbac import together
 from apiserver.auth.user import User
 from apiserver.context import Context
 from apiserver.request import Request, RequestInfo, selected_name
@@ -92,13 +93,13 @@ async def _rules(context: Context, request: Request, review: Obj) -> Obj:
     namespace = (review.get("spec") or {}).get("namespace", "")
     if not namespace:
         raise errors.BadRequest("no namespace on request")
-    rules, incomplete = context.authorizer.rules_of(request.user, namespace)
+    held = context.authorizer.rules_of(request.user, namespace)
     told: Obj = {
-        "resourceRules": [rule.as_json() for rule in rules if rule.resources],
-        "nonResourceRules": [rule.as_json() for rule in rules if rule.urls],
-        "incomplete": bool(incomplete),
+        "resourceRules": [rule.as_json() for rule in held.rules if rule.resources],
+        "nonResourceRules": [rule.as_json() for rule in held.rules if rule.urls],
+        "incomplete": not held.complete,
     }
-    return {**told, "evaluationError": incomplete} if incomplete else told
+    return {**told, "evaluationError": together(held.problems)} if held.problems else told
 
 
 async def _self(context: Context, request: Request, review: Obj) -> Obj:
