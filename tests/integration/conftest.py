@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from http.client import HTTPConnection
 from pathlib import Path
 
 import kubernetes
 import pytest
 
 from client.http import ApiClient
-from tests.harness.apiserver import ROOT, ApiServer
+from tests.harness.apiserver import ApiServer
+from tests.harness.daemon import daemon
 from tests.harness.etcd import EtcdServer
 from tests.harness.pki import Pki
-from tests.harness.process import Process, free_port
+from tests.harness.process import Process
 from tests.harness.raw import Raw
 from tests.harness.upstream import Kubectl
 
@@ -114,24 +113,10 @@ def kubectl(apiserver: ApiServer, admin_kubeconfig: Path, namespace: str) -> Kub
 @pytest.fixture
 def start_controller(apiserver: ApiServer, namespace: str) -> Iterator[Start]:
     """Starts a controller with the given flags. (After the namespace: that fixture makes the account itself.)"""
-    kubeconfig = apiserver.kubeconfig(apiserver.identity("system:kube-controller-manager"), "controller")
     started: list[Process] = []
 
     def start(*flags: str) -> Process:
-        port = free_port()
-
-        def ready() -> bool:
-            connection = HTTPConnection("127.0.0.1", port, timeout=2)
-            try:
-                connection.request("GET", "/readyz")
-                return connection.getresponse().status == 200
-            except OSError:
-                return False
-            finally:
-                connection.close()
-
-        argv = [sys.executable, "-m", "controller", "--kubeconfig", str(kubeconfig), "--healthz-port", str(port)]
-        process = Process("controller", [*argv, *flags], apiserver.directory / "controller.log", ready=ready, cwd=ROOT)
+        process = daemon("controller", "system:kube-controller-manager", apiserver, *flags)
         started.append(process)
         process.start()
         return process

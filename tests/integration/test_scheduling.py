@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -14,28 +12,15 @@ from api.builtin import EVENTS, LEASES, NODES, PODS
 from api.errors import ServiceUnavailable
 from api.meta import Obj, get_condition
 from client.http import ApiClient
-from tests.harness.apiserver import ROOT, ApiServer
+from tests.harness.apiserver import ApiServer
+from tests.harness.daemon import daemon
 from tests.harness.eventually import eventually
-from tests.harness.process import Process, free_port
+from tests.harness.process import Process
 
 
 @pytest.fixture
 def scheduler(apiserver: ApiServer) -> Iterator[Process]:
-    kubeconfig = apiserver.kubeconfig(apiserver.identity("system:kube-scheduler"), "scheduler")
-    port = free_port()
-
-    def ready() -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            connection.close()
-
-    argv = [sys.executable, "-m", "scheduler", "--kubeconfig", str(kubeconfig), "--healthz-port", str(port)]
-    process = Process("scheduler", argv, apiserver.directory / "scheduler.log", ready=ready, cwd=ROOT)
+    process = daemon("scheduler", "system:kube-scheduler", apiserver)
     try:
         process.start()
         yield process
