@@ -16,6 +16,7 @@ import structlog
 del sys.modules["rich"]
 
 from apiserver import options, server
+from apiserver.configfile import ConfigError
 
 
 def _log_to_stderr(verbosity: int) -> None:
@@ -55,7 +56,10 @@ def _log_to_stderr(verbosity: int) -> None:
 def main() -> None:
     chosen = options.parse()
     _log_to_stderr(chosen.verbosity)
-    server.run(chosen)
+    try:
+        server.run(chosen)
+    except ConfigError as error:
+        sys.exit(f"apiserver: error: {error}")
     logging.shutdown()
     os._exit(0)  # all is written and closed; to take the cache apart object by object would last seconds
 

@@ -18,8 +18,9 @@ from api.builtin import BUILTIN
 from api.errors import ApiError, MethodNotAllowed, NotFound
 from api.registry import Registry
 from apiserver import bootstrap, endpoints
+from apiserver.admission import configuration
 from apiserver.admission.certificates import CertificateRequests
-from apiserver.admission.chain import Admission
+from apiserver.admission.chain import Admission, Step
 from apiserver.admission.expressions import Expressions
 from apiserver.admission.ingress_class import DefaultIngressClass
 from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
@@ -80,6 +81,20 @@ def build_context(options: Options) -> Context:
     registry = Registry([*BUILTIN, *resources.UNSTORED_ROWS])
     definitions = Definitions(registry, store)
     store.views.convert = Conversion(definitions, Webhooks(store)).convert
+    configured = configuration.load(options.admission_control_config_file)
+    steps: list[Step] = [
+        NamespaceLifecycle(store),
+        ServiceAccount(),
+        NodeRestriction(store),
+        TaintNodesByCondition(),
+        Priority(store),
+        RuntimeClass(store),
+        DefaultIngressClass(store),
+        CertificateRequests(authorizer, _now),
+        Expressions(),
+        DefaultTolerationSeconds(),
+        RoleGrants(authorizer),
+    ]
     return Context(
         options=options,
         registry=registry,
@@ -88,21 +103,7 @@ def build_context(options: Options) -> Context:
         now=_now,
         authenticator=Authenticator(tokenfile.parse(text), accounts),
         authorizer=authorizer,
-        admission=Admission(
-            [
-                NamespaceLifecycle(store),
-                ServiceAccount(),
-                NodeRestriction(store),
-                TaintNodesByCondition(),
-                Priority(store),
-                RuntimeClass(store),
-                DefaultIngressClass(store),
-                CertificateRequests(authorizer, _now),
-                Expressions(),
-                DefaultTolerationSeconds(),
-                RoleGrants(authorizer),
-            ]
-        ),
+        admission=Admission(configuration.chosen(steps, options, configured)),
         allocator=Allocator(store, options.service_range, options.node_ports),
         accounts=accounts,
         proxy=proxy,

@@ -126,6 +126,14 @@ def _check_yaml(body: bytes) -> None:
             raise BadRequest("error decoding body: yaml: document contains excessive aliasing")
 
 
+def document(body: bytes) -> Any:
+    """A YAML or JSON document that gives no field twice. BadRequest when it is none."""
+    data = _yaml(body)
+    if twice := _lines_given_twice(body):
+        raise BadRequest(twice[0][1])
+    return data
+
+
 _YAML = ("application/yaml", "application/apply-patch+yaml")
 _VALIDATIONS = (objects.STRICT, objects.WARN, objects.IGNORE)
 _FORMATS: dict[str, Callable[[bytes], Any]] = {

@@ -21,6 +21,8 @@ class Options:
     etcd_cafile: str
     etcd_certfile: str
     etcd_keyfile: str
+    encryption_provider_config: str
+    encryption_provider_config_automatic_reload: bool
     kubelet_client_certificate: str
     kubelet_client_key: str
     kubelet_certificate_authority: str
@@ -35,6 +37,9 @@ class Options:
     account_key_files: tuple[str, ...]
     account_signing_key_file: str
     account_issuer: str
+    admission_control_config_file: str
+    enable_admission_plugins: frozenset[str]
+    disable_admission_plugins: frozenset[str]
     max_requests_inflight: int
     max_mutating_requests_inflight: int
     verbosity: int
@@ -53,6 +58,8 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--etcd-cafile", default="")
     add("--etcd-certfile", default="")
     add("--etcd-keyfile", default="")
+    add("--encryption-provider-config", default="", help="EncryptionConfiguration: which kinds are encrypted in etcd")
+    add("--encryption-provider-config-automatic-reload", action="store_true", help="whenever that file changes")
     add("--kubelet-client-certificate", default="")
     add("--kubelet-client-key", default="")
     add("--kubelet-certificate-authority", default="")
@@ -67,6 +74,9 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--service-account-key-file", action="append", default=[], help="public key that verifies tokens")
     add("--service-account-signing-key-file", default="", help="private key that signs tokens")
     add("--service-account-issuer", default="https://kubernetes.default.svc.cluster.local")
+    add("--admission-control-config-file", default="", help="AdmissionConfiguration: how some plugins work")
+    add("--enable-admission-plugins", type=_names, default=frozenset(), help="comma-separated, beside the default ones")
+    add("--disable-admission-plugins", type=_names, default=frozenset(), help="comma-separated; all are on else")
     add("--max-requests-inflight", type=int, default=400, help="reads at once; more are told to come back")
     add("--max-mutating-requests-inflight", type=int, default=200, help="writes at once")
     add("-v", type=int, default=0, dest="verbosity", help="2 and more logs every request")
@@ -85,6 +95,8 @@ def parse(arguments: list[str] | None = None) -> Options:
         etcd_cafile=given.etcd_cafile,
         etcd_certfile=given.etcd_certfile,
         etcd_keyfile=given.etcd_keyfile,
+        encryption_provider_config=given.encryption_provider_config,
+        encryption_provider_config_automatic_reload=given.encryption_provider_config_automatic_reload,
         kubelet_client_certificate=given.kubelet_client_certificate,
         kubelet_client_key=given.kubelet_client_key,
         kubelet_certificate_authority=given.kubelet_certificate_authority,
@@ -99,10 +111,17 @@ def parse(arguments: list[str] | None = None) -> Options:
         account_key_files=tuple(given.service_account_key_file),
         account_signing_key_file=given.service_account_signing_key_file,
         account_issuer=given.service_account_issuer,
+        admission_control_config_file=given.admission_control_config_file,
+        enable_admission_plugins=given.enable_admission_plugins,
+        disable_admission_plugins=given.disable_admission_plugins,
         max_requests_inflight=given.max_requests_inflight,
         max_mutating_requests_inflight=given.max_mutating_requests_inflight,
         verbosity=given.verbosity,
     )
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name for name in text.split(",") if name)
 
 
 def _modes(text: str) -> tuple[str, ...]:

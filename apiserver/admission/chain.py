@@ -44,6 +44,9 @@ class Attempt:
 
 
 class Step(Protocol):
+    name: str
+    """Upstream's name of the plugin, by which flags turn it on and off; "" for rules that always hold."""
+
     def handles(self, verb: str, res: Resource, subresource: str) -> bool:
         """Depends on its arguments alone: the answer is remembered."""
         ...
@@ -55,6 +58,8 @@ class Step(Protocol):
 
 class Plugin:
     """A step that does nothing yet; steps override what they need."""
+
+    name = ""
 
     async def mutate(self, attempt: Attempt) -> None:
         return

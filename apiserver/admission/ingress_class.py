@@ -16,6 +16,8 @@ _OF_OLD = "kubernetes.io/ingress.class"
 
 
 class DefaultIngressClass(Plugin):
+    name = "DefaultIngressClass"
+
     def __init__(self, store: Store) -> None:
         self._store = store
 

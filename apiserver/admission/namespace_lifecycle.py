@@ -14,6 +14,8 @@ IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 
 
 class NamespaceLifecycle(Plugin):
+    name = "NamespaceLifecycle"
+
     def __init__(self, store: Store) -> None:
         self._store = store
 

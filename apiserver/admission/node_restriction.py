@@ -15,6 +15,8 @@ _RESTRICTED = ("node-restriction.kubernetes.io/",)
 
 
 class NodeRestriction(Plugin):
+    name = "NodeRestriction"
+
     def __init__(self, store: Store) -> None:
         self._store = store
 

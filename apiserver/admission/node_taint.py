@@ -11,6 +11,8 @@ _NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 
 
 class TaintNodesByCondition(Plugin):
+    name = "TaintNodesByCondition"
+
     def handles(self, verb: str, res: Resource, subresource: str) -> bool:
         return verb == "create" and res is NODES and not subresource
 

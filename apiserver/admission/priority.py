@@ -19,6 +19,8 @@ _NO_CLASS: Obj = {"metadata": {"name": ""}, "value": 0, "preemptionPolicy": _PRE
 
 
 class Priority(Plugin):
+    name = "Priority"
+
     def __init__(self, store: Store) -> None:
         self._store = store
         self._read_at = -1

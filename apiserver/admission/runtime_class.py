@@ -14,6 +14,8 @@ from apiserver.storage.store import Store
 
 
 class RuntimeClass(Plugin):
+    name = "RuntimeClass"
+
     def __init__(self, store: Store) -> None:
         self._store = store
 

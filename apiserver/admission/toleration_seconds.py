@@ -12,6 +12,8 @@ _SECONDS = 300
 
 
 class DefaultTolerationSeconds(Plugin):
+    name = "DefaultTolerationSeconds"
+
     def handles(self, verb: str, res: Resource, subresource: str) -> bool:
         return verb == "create" and res is PODS and not subresource
 
