@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from api.cel import library, literals, macros, network, syntax, types
+from api.cel import authorization, library, literals, macros, network, syntax, types
 from api.cel.functions import TABLE, Overload
 from api.cel.runtime import (
     Code,
@@ -34,7 +34,7 @@ from api.cel.syntax import CompileError, Node
 from api.cel.types import BOOL, DYN, INT, STRING, TYPE, Type, optional_of, substitute, unify
 from api.cel.values import NONE, EvaluationError, Optional, TypeValue, equal, type_name
 
-LIBRARIES = (library, network)
+LIBRARIES = (authorization, library, network)
 """Imported for the rows they add to the table of functions."""
 
 _LITERALS = {"duration": 1, "timestamp": 1, "matches": 2, "find": 2, "findAll": 2}
@@ -87,7 +87,7 @@ class Compiler:
         if node.optional or operand.type.name == "optional_type":
             return self._optional_select(operand, node)
         type_, key, convert = self._field(operand.type, node)
-        read = reading(operand.run, key, convert, nulls=operand.type.fields is None)
+        read = reading(operand.run, key, convert, nulls=operand.type.has_nulls)
         return Code(type_, read, operand.cost + 1, operand.flat + 1)
 
     def _field(self, type_: Type, node: syntax.Select) -> tuple[Type, str, Callable[[Any], Any] | None]:
@@ -113,7 +113,7 @@ class Compiler:
                 if not value.present:
                     return NONE
                 value = value.value
-            return reading_optional(value, key, convert, inner.fields is None)
+            return reading_optional(value, key, convert, inner.has_nulls)
 
         result = type_ if type_.name == "optional_type" else optional_of(type_)
         return Code(result, read, operand.cost + 1, operand.flat + 1)
@@ -125,7 +125,7 @@ class Compiler:
         operand = self.code(argument.operand)
         inner = operand.type.params[0] if operand.type.name == "optional_type" else operand.type
         _, key, _ = self._field(inner, argument)
-        run, nulls = operand.run, inner.fields is None
+        run, nulls = operand.run, inner.has_nulls
 
         def present(frame: Frame) -> bool:
             value = run(frame)

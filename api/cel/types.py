@@ -50,7 +50,14 @@ class Type:
     def is_var(self) -> bool:
         return len(self.name) == 1 and self.name.isupper()
 
+    @property
+    def has_nulls(self) -> bool:
+        """Whether a member that is null is there: in an object it is absent."""
+        return self.fields is None or self.name == VARIABLES
 
+
+VARIABLES = "kubernetes.variables"
+"""The object type whose fields are the variables of a policy, null ones too."""
 _SHOWN = {"null_type": "null", "_": "dyn", "google.protobuf.Duration": "duration",
           "google.protobuf.Timestamp": "timestamp", "optional_type": "optional_type"}  # fmt: skip
 
