@@ -15,9 +15,10 @@ from api.builtin import NAMESPACES, PRIORITY_CLASSES, SERVICES
 from api.errors import ApiError
 from api.kinds.scheduling import SYSTEM_CLASSES
 from api.meta import Obj
-from apiserver import addresses, endpoints, flow, roles
+from apiserver import addresses, endpoints, roles
 from apiserver.aggregation import availability, local
 from apiserver.context import Context
+from apiserver.flow import objects as flow
 
 _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _RETRY = 1.0

@@ -111,6 +111,8 @@ class Request:
         "_body_read",
         "_headers",
         "_query",
+        "annotations",
+        "answer_headers",
         "info",
         "method",
         "path",
@@ -128,6 +130,8 @@ class Request:
         self.info = parse(self.method, self.path, query.decode("latin-1") if query else "")
         self.user: User = ANONYMOUS
         self.warnings: list[str] = []
+        self.annotations: dict[str, str] = {}  # for the audit log
+        self.answer_headers: tuple[tuple[bytes, bytes], ...] = ()  # of every answer, whatever it is: add with +=
         self.receive = receive
         self._headers: dict[bytes, bytes] | None = None
         self._query: dict[str, list[str]] | None = None

@@ -53,6 +53,7 @@ class Reply:
         size = sum(map(len, pieces)) if len(pieces) > 1 else len(pieces[0])
         headers = [(b"content-type", content_type)] if content_type else []
         headers += self.headers
+        headers += request.answer_headers
         if request.warnings:
             headers += _warnings(request)
         said = {name for name, _ in self.headers}
@@ -117,7 +118,7 @@ class Stream:
         self.headers = headers
 
     async def send(self, request: Request, send: Send) -> None:
-        headers = [*self.headers, _UNCACHED, *_warnings(request)]
+        headers = [*self.headers, *request.answer_headers, _UNCACHED, *_warnings(request)]
         if self.content_type:
             headers.append((b"content-type", self.content_type))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})

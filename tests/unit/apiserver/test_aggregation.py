@@ -12,7 +12,7 @@ from apiserver.aggregation.local import wanted
 from apiserver.aggregation.remote import identity
 from apiserver.auth.user import User
 from apiserver.auth.x509 import FRONT_PROXY, Peers, told_by_proxy
-from apiserver.flow import dangling
+from apiserver.flow.objects import dangling
 from tests.harness.pki import Pki
 
 
