@@ -36,6 +36,7 @@ from apiserver.allocation import Allocator
 from apiserver.auth import tokenfile
 from apiserver.auth.accounts import Accounts
 from apiserver.auth.authorizer import Authorizer
+from apiserver.auth.bootstrap_tokens import BootstrapTokens
 from apiserver.auth.chain import Authenticator
 from apiserver.context import Context
 from apiserver.custom.controller import Controller
@@ -63,6 +64,8 @@ def build_context(options: Options) -> Context:
         ca_file=options.etcd_cafile,
         cert_file=options.etcd_certfile,
         key_file=options.etcd_keyfile,
+        encryption_file=options.encryption_provider_config,
+        encryption_reload=options.encryption_provider_config_automatic_reload,
     )
     counts = Metrics(version.info())
     store.counts_into(counts.etcd_requests)
@@ -73,7 +76,8 @@ def build_context(options: Options) -> Context:
         store,
         key_files=options.account_key_files,
         signing_key_file=options.account_signing_key_file,
-        issuer=options.account_issuer,
+        issuers=options.account_issuers,
+        audiences=options.api_audiences,
         now=_now,
     )
     authorizer = Authorizer(options.authorization_modes)
@@ -84,7 +88,7 @@ def build_context(options: Options) -> Context:
     configured = configuration.load(options.admission_control_config_file)
     steps: list[Step] = [
         NamespaceLifecycle(store),
-        ServiceAccount(),
+        ServiceAccount(store),
         NodeRestriction(store),
         TaintNodesByCondition(),
         Priority(store),
@@ -101,7 +105,12 @@ def build_context(options: Options) -> Context:
         definitions=definitions,
         store=store,
         now=_now,
-        authenticator=Authenticator(tokenfile.parse(text), accounts),
+        authenticator=Authenticator(
+            tokenfile.parse(text),
+            BootstrapTokens(store, _now) if options.bootstrap_tokens else None,
+            accounts,
+            anonymous=options.anonymous,
+        ),
         authorizer=authorizer,
         admission=Admission(configuration.chosen(steps, options, configured)),
         allocator=Allocator(store, options.service_range, options.node_ports),

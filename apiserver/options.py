@@ -6,7 +6,10 @@ import argparse
 import ipaddress
 from dataclasses import dataclass
 
+from api.cel.values import EvaluationError, parse_duration
 from apiserver.auth.authorizer import MODES
+
+_ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,13 @@ class Options:
     node_ports: tuple[int, int]  # first and last, inclusive
     account_key_files: tuple[str, ...]
     account_signing_key_file: str
-    account_issuer: str
+    account_issuers: tuple[str, ...]  # the first signs
+    account_jwks_uri: str
+    account_max_seconds: int  # 0 = no limit
+    account_extend: bool
+    api_audiences: tuple[str, ...]
+    anonymous: bool
+    bootstrap_tokens: bool
     admission_control_config_file: str
     enable_admission_plugins: frozenset[str]
     disable_admission_plugins: frozenset[str]
@@ -73,7 +82,15 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--service-node-port-range", type=_ports, default=(30000, 32767), help="first-last")
     add("--service-account-key-file", action="append", default=[], help="public key that verifies tokens")
     add("--service-account-signing-key-file", default="", help="private key that signs tokens")
-    add("--service-account-issuer", default="https://kubernetes.default.svc.cluster.local")
+    add("--service-account-issuer", action="append", help="the first given signs tokens, all are believed")
+    add("--service-account-jwks-uri", default="", help="where others find the keys, when not at this server")
+    add("--service-account-max-token-expiration", type=_duration, default=0, help="limit of a token's life")
+    add("--service-account-extend-token-expiration", type=_truth, default=True,
+        help="tokens of pods that ask for 3607s last a year, for programs that do not read them again")  # fmt: skip
+    add("--api-audiences", default="", help="comma-separated; tokens for one of them are good here (default: issuers)")
+    add("--anonymous-auth", type=_truth, default=True, help="requests without credentials are system:anonymous's")
+    add("--enable-bootstrap-token-auth", type=_truth, nargs="?", const=True, default=False,
+        help="Secrets of type bootstrap.kubernetes.io/token in kube-system are tokens")  # fmt: skip
     add("--admission-control-config-file", default="", help="AdmissionConfiguration: how some plugins work")
     add("--enable-admission-plugins", type=_names, default=frozenset(), help="comma-separated, beside the default ones")
     add("--disable-admission-plugins", type=_names, default=frozenset(), help="comma-separated; all are on else")
@@ -110,7 +127,13 @@ def parse(arguments: list[str] | None = None) -> Options:
         node_ports=given.service_node_port_range,
         account_key_files=tuple(given.service_account_key_file),
         account_signing_key_file=given.service_account_signing_key_file,
-        account_issuer=given.service_account_issuer,
+        account_issuers=tuple(given.service_account_issuer or (_ISSUER,)),
+        account_jwks_uri=given.service_account_jwks_uri,
+        account_max_seconds=given.service_account_max_token_expiration,
+        account_extend=given.service_account_extend_token_expiration,
+        api_audiences=tuple(a for a in given.api_audiences.split(",") if a),
+        anonymous=given.anonymous_auth,
+        bootstrap_tokens=given.enable_bootstrap_token_auth,
         admission_control_config_file=given.admission_control_config_file,
         enable_admission_plugins=given.enable_admission_plugins,
         disable_admission_plugins=given.disable_admission_plugins,
@@ -122,6 +145,19 @@ def parse(arguments: list[str] | None = None) -> Options:
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(name for name in text.split(",") if name)
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError("expected true or false")
+    return text.lower() == "true"
+
+
+def _duration(text: str) -> int:
+    try:
+        return parse_duration(text).nanos // 10**9
+    except EvaluationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _modes(text: str) -> tuple[str, ...]:

@@ -1,35 +1,105 @@
 """Tokens of ServiceAccounts: signed JWTs that end with what they are bound to.
 
 Claims and checks follow
-https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens
+https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens ,
+those of long-lived tokens in Secrets #manually-create-an-api-token-for-a-serviceaccount there.
+
+A signature is checked once. From then on a token is a Ticket, known by its SHA-256, and a request costs a look at the
+cache for each object that the ticket ends with: nothing is believed for a while, as upstream does for ten seconds.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import uuid
-from collections.abc import Callable, Sequence
+from base64 import b64decode
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
+from api import signing
 from api.builtin import NODES, PODS, SECRETS, SERVICE_ACCOUNTS
-from api.errors import NotFound, ServiceUnavailable
-from api.meta import Obj
+from api.errors import NotFound, ServiceUnavailable, Timeout
+from api.meta import Obj, parse_time
 from api.registry import Resource
+from api.signing import LEGACY, LEGACY_ISSUER, username
 from apiserver.auth.user import AUTHENTICATED, User
-from apiserver.storage.store import Store
+from apiserver.storage.store import Store, Stored
 
-_ALGORITHMS = ["RS256", "ES256", "ES384", "ES512"]
 _CLAIM = "kubernetes.io"
+_INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since"
 _BOUND: dict[str, Resource] = {"pod": PODS, "secret": SECRETS, "node": NODES}
-_PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
-_PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+_LEEWAY = 60.0  # upstream's, for clocks that differ
+_TICKETS = 10_000
+_FOREVER = float("inf")
+_OURS_ALONE = "authentication.kubernetes.io/"
+
+
+class Named(NamedTuple):
+    """An object that a token is bound to, or knows of."""
+
+    name: str
+    uid: str
+
+
+class Tie:
+    """An object that must be there. What it said is remembered until the cache has another revision of it."""
+
+    __slots__ = ("_ends", "_name", "_namespace", "_seen", "_token", "_uid", "res")
+
+    def __init__(self, res: Resource, namespace: str, named: Named, token: bytes = b"") -> None:
+        self.res = res
+        self._namespace, self._name, self._uid = namespace if res.namespaced else "", named.name, named.uid
+        self._token = token  # which the Secret must hold
+        self._seen: Stored | None = None
+        self._ends = 0.0
+
+    def holds(self, store: Store, now: float) -> bool:
+        found = store.peek(self.res, self._namespace, self._name)
+        return self._holds(found, now)
+
+    async def surely_holds(self, store: Store, now: float) -> bool:
+        """Also when the cache had yet to hear of it. What cannot be found out does not hold."""
+        try:
+            return self._holds(await store.get(self.res, self._namespace, self._name), now)
+        except (NotFound, ServiceUnavailable, Timeout):
+            return False
+
+    def _holds(self, found: Stored | None, now: float) -> bool:
+        if found is None:
+            return False
+        if found is not self._seen:
+            self._seen, self._ends = found, self._end(found.obj())
+        return now < self._ends
+
+    def _end(self, obj: Obj) -> float:
+        metadata = obj["metadata"]
+        if self._token:
+            held = b64decode((obj.get("data") or {}).get("token") or "")
+            if _INVALID_SINCE in (metadata.get("labels") or {}) or not hmac.compare_digest(held, self._token):
+                return 0
+        elif metadata.get("uid") != self._uid:
+            return 0
+        deleted = metadata.get("deletionTimestamp")
+        if deleted is None:
+            return _FOREVER
+        return 0 if self._token else parse_time(deleted).timestamp() + _LEEWAY
+
+
+class Ticket(NamedTuple):
+    """A token whose signature is good."""
+
+    user: User
+    audiences: frozenset[str]
+    begins: float
+    ends: float
+    ties: tuple[Tie, ...]
 
 
 class Accounts:
@@ -41,18 +111,24 @@ class Accounts:
         *,
         key_files: Sequence[str],
         signing_key_file: str,
-        issuer: str,
+        issuers: Sequence[str],  # the first signs
+        audiences: Sequence[str] = (),  # the server's own; without, its issuers
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._now = now
-        self.issuer = issuer
-        self.audiences = [issuer]
-        self._signing = _private_key(signing_key_file) if signing_key_file else None
-        keys = [_public_key(path) for path in key_files]
+        self.issuers = list(issuers)
+        self.audiences = list(audiences) or self.issuers
+        self._signing = signing.private_key(Path(signing_key_file).read_bytes()) if signing_key_file else None
+        keys = [key for file in key_files for key in signing.public_keys(Path(file).read_bytes())]
         if self._signing is not None:
             keys.append(self._signing.public_key())
-        self._keys = {key_id(key): key for key in keys}
+        self._keys = {signing.key_id(key): key for key in keys}
+        self._tickets: dict[bytes, Ticket] = {}
+
+    @property
+    def issuer(self) -> str:
+        return self.issuers[0]
 
     def public_keys(self) -> list[dict[str, Any]]:
         """As JSON Web Keys (RFC 7517)."""
@@ -60,86 +136,76 @@ class Accounts:
         for name, key in self._keys.items():
             kind: Any = RSAAlgorithm if isinstance(key, rsa.RSAPublicKey) else ECAlgorithm
             jwk = {field: v for field, v in kind.to_jwk(key, as_dict=True).items() if field not in ("key_ops", "kid")}
-            found.append({"use": "sig", "kid": name, "alg": _algorithm(key), **jwk})
+            found.append({"use": "sig", "kid": name, "alg": signing.algorithm(key), **jwk})
         return found
 
-    async def authenticate(self, token: str) -> User | None:
-        """The account of a token that is valid now and here; None otherwise."""
-        claims = self.claims(token, self.audiences)
-        return await self._bound_user(claims) if claims is not None else None
+    # ---- checking
 
-    def claims(self, token: str, audiences: Sequence[str]) -> dict[str, Any] | None:
-        """The claims of a token with a good signature, issuer, audience and time."""
-        try:
-            header = jwt.get_unverified_header(token)
-            key = self._keys.get(str(header.get("kid", "")))
-            if key is None:
+    async def authenticate(self, token: str, audiences: Sequence[str] = ()) -> tuple[User, list[str]] | None:
+        """The account of a token that is valid now and here, and for which of the audiences (without, the server's)."""
+        digest = hashlib.sha256(token.encode()).digest()
+        ticket = self._tickets.get(digest) or self._read(token, digest)
+        if ticket is None:
+            return None
+        now = self._now().timestamp()
+        shared = [audience for audience in audiences or self.audiences if audience in ticket.audiences]
+        if not shared or not ticket.begins - _LEEWAY <= now < ticket.ends + _LEEWAY:
+            return None
+        for tie in ticket.ties:
+            if not tie.holds(self._store, now) and not await tie.surely_holds(self._store, now):
                 return None
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                key,
-                algorithms=_ALGORITHMS,
-                audience=list(audiences),
-                issuer=self.issuer,
-                options={"require": ["exp", "iat", "sub", "aud", "iss"]},
-            )
-        except (jwt.PyJWTError, ValueError, TypeError):
-            return None
-        return claims
+        return ticket.user, shared
 
-    async def _bound_user(self, claims: dict[str, Any]) -> User | None:
-        bound = claims.get(_CLAIM)
-        if not isinstance(bound, dict):
+    def _read(self, token: str, digest: bytes) -> Ticket | None:
+        claims = self._claims(token)
+        if claims is None:
             return None
-        namespace = str(bound.get("namespace", ""))
-        account = bound.get("serviceaccount") or {}
-        name, uid = str(account.get("name", "")), str(account.get("uid", ""))
-        if not namespace or not name or claims["sub"] != username(namespace, name):
+        try:
+            legacy = claims["iss"] == LEGACY_ISSUER
+            ticket = _legacy(claims, token, self.audiences) if legacy else _bound(claims)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None  # signed by one of our keys, and yet no token of ours
+        if ticket is not None:
+            if len(self._tickets) >= _TICKETS:
+                self._tickets.clear()
+            self._tickets[digest] = ticket
+        return ticket
+
+    def _claims(self, token: str) -> dict[str, Any] | None:
+        """Those of a token that one of our keys has signed in the name of one of our issuers."""
+        try:
+            kid = jwt.get_unverified_header(token).get("kid")
+        except (jwt.PyJWTError, ValueError):
             return None
-        if not await self._alive(SERVICE_ACCOUNTS, namespace, name, uid):
-            return None
-        extra: dict[str, list[str]] = {}
-        if claims.get("jti"):
-            extra["authentication.kubernetes.io/credential-id"] = [f"JTI={claims['jti']}"]
-        for kind, res in _BOUND.items():
-            to = bound.get(kind)
-            if to is None:
+        keys = self._keys.values() if not kid else [self._keys[kid]] if kid in self._keys else []
+        for key in keys:
+            try:
+                claims: dict[str, Any] = jwt.decode(token, key, [signing.algorithm(key)], options=_SIGNATURE_ALONE)
+            except (jwt.PyJWTError, ValueError, TypeError):
                 continue
-            is_pod_node = kind == "node" and "pod" in bound
-            if not is_pod_node and not await self._alive(
-                res, namespace if res.namespaced else "", str(to.get("name", "")), str(to.get("uid", ""))
-            ):
-                return None
-            extra[f"authentication.kubernetes.io/{kind}-name"] = [str(to.get("name", ""))]
-            extra[f"authentication.kubernetes.io/{kind}-uid"] = [str(to.get("uid", ""))]
-        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
-        return User(username(namespace, name), groups, uid, extra)
+            return claims if claims.get("iss") in (LEGACY_ISSUER, *self.issuers) else None
+        return None
 
-    async def _alive(self, res: Resource, namespace: str, name: str, uid: str) -> bool:
-        """From the cache: a token must not cost a read of etcd."""
-        try:
-            found = await self._store.get(res, namespace, name, resource_version="0")
-        except NotFound:
-            return False
-        return bool(found.obj()["metadata"].get("uid") == uid)
+    # ---- making
 
     def issue(
-        self, account: Obj, audiences: Sequence[str], seconds: int, bound: tuple[str, Obj] | None
-    ) -> tuple[str, int]:
-        """(token, its expiry in seconds since 1970). `bound` is ("pod", the pod) and the like."""
+        self, account: Obj, audiences: Sequence[str], seconds: int, bound: Mapping[str, Named], warn_after: int = 0
+    ) -> str:
+        """A token of `account`; `bound` is by kind: pod, secret, node. With `warn_after` it was asked for to last that
+        long alone."""
         if self._signing is None:
             raise ServiceUnavailable("the server has no key to sign tokens (--service-account-signing-key-file)")
         metadata = account["metadata"]
         issued = int(self._now().timestamp())
         private: dict[str, Any] = {
             "namespace": metadata["namespace"],
+            **{kind: {k: v for k, v in named._asdict().items() if v} for kind, named in bound.items()},
             "serviceaccount": {"name": metadata["name"], "uid": metadata["uid"]},
         }
-        if bound is not None:
-            kind, obj = bound
-            private[kind] = {"name": obj["metadata"]["name"], "uid": obj["metadata"]["uid"]}
+        if warn_after:
+            private["warnafter"] = issued + warn_after
         claims = {
-            "aud": list(audiences) or self.audiences,
+            "aud": list(audiences),
             "exp": issued + seconds,
             "iat": issued,
             "iss": self.issuer,
@@ -148,42 +214,51 @@ class Accounts:
             "nbf": issued,
             "sub": username(metadata["namespace"], metadata["name"]),
         }
-        key = self._signing
-        token = jwt.encode(claims, key, algorithm=_algorithm(key), headers={"kid": key_id(key.public_key())})
-        return token, issued + seconds
+        return signing.signed(claims, self._signing)
 
 
-def username(namespace: str, name: str) -> str:
-    return f"system:serviceaccount:{namespace}:{name}"
+_SIGNATURE_ALONE: Any = {
+    "verify_signature": True,
+    **dict.fromkeys(("verify_exp", "verify_nbf", "verify_iat", "verify_aud", "verify_iss", "verify_sub"), False),
+}
 
 
-def key_id(key: _PublicKey) -> str:
-    """Upstream's: URL-safe base64 of the SHA-256 of the DER form."""
-    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return jwt.utils.base64url_encode(hashlib.sha256(der).digest()).decode()
+def _account(claims: Mapping[str, Any], namespace: str, named: Named, extra: dict[str, list[str]]) -> User | None:
+    if not namespace or not named.name or not named.uid or claims["sub"] != username(namespace, named.name):
+        return None
+    groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
+    return User(username(namespace, named.name), groups, named.uid, extra)
 
 
-def _algorithm(key: _PrivateKey | _PublicKey) -> str:
-    if isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey):
-        return "RS256"
-    return {256: "ES256", 384: "ES384", 521: "ES512"}[key.curve.key_size]
+def _bound(claims: Mapping[str, Any]) -> Ticket | None:
+    private = claims[_CLAIM]
+    namespace, account = private["namespace"], _named(private["serviceaccount"])
+    extra: dict[str, list[str]] = {}
+    if claims.get("jti"):
+        extra[f"{_OURS_ALONE}credential-id"] = [f"JTI={claims['jti']}"]
+    ties = [Tie(SERVICE_ACCOUNTS, namespace, account)]
+    for kind, res in _BOUND.items():
+        if (to := private.get(kind)) is None:
+            continue
+        named = _named(to)
+        if kind != "node" or "pod" not in private:  # else it tells where the pod is, no more
+            ties.append(Tie(res, namespace, named))
+        if kind != "secret":
+            extra[f"{_OURS_ALONE}{kind}-name"] = [named.name]
+            extra |= {f"{_OURS_ALONE}{kind}-uid": [named.uid]} if named.uid else {}
+    user = _account(claims, namespace, account, extra)
+    audiences = [claims["aud"]] if isinstance(claims["aud"], str) else claims["aud"]
+    begins = max(float(claims["nbf"]), float(claims["iat"]))
+    return Ticket(user, frozenset(audiences), begins, float(claims["exp"]), tuple(ties)) if user else None
 
 
-def _private_key(path: str) -> _PrivateKey:
-    key = serialization.load_pem_private_key(Path(path).read_bytes(), None)
-    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        raise ValueError(f"{path}: the key that signs tokens must be RSA or ECDSA")
-    return key
+def _legacy(claims: Mapping[str, Any], token: str, audiences: Sequence[str]) -> Ticket | None:
+    namespace, secret = claims[f"{LEGACY}namespace"], claims[f"{LEGACY}secret.name"]
+    account = Named(claims[f"{LEGACY}service-account.name"], claims[f"{LEGACY}service-account.uid"])
+    user = _account(claims, namespace, account, {})
+    ties = (Tie(SERVICE_ACCOUNTS, namespace, account), Tie(SECRETS, namespace, Named(secret, ""), token.encode()))
+    return Ticket(user, frozenset(audiences), 0, _FOREVER, ties) if user else None
 
 
-def _public_key(path: str) -> _PublicKey:
-    """From a public key or, as upstream allows, a private one."""
-    pem = Path(path).read_bytes()
-    key = (
-        serialization.load_pem_private_key(pem, None).public_key()
-        if b"PRIVATE KEY" in pem
-        else serialization.load_pem_public_key(pem)
-    )
-    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
-        raise ValueError(f"{path}: a key that verifies tokens must be RSA or ECDSA")
-    return key
+def _named(reference: Mapping[str, str]) -> Named:
+    return Named(reference["name"], reference.get("uid", ""))

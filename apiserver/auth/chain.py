@@ -6,35 +6,46 @@ A request with no credentials is anonymous; one with wrong credentials is refuse
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode
+from collections.abc import Sequence
 
 from api.errors import Unauthorized
 from apiserver.auth.accounts import Accounts
+from apiserver.auth.bootstrap_tokens import BootstrapTokens
 from apiserver.auth.tokenfile import Tokens
 from apiserver.auth.user import ANONYMOUS, User
 from apiserver.request import BEARER_PROTOCOL, Request
 
 
 class Authenticator:
-    def __init__(self, tokens: Tokens, accounts: Accounts) -> None:
-        self._tokens = tokens
+    def __init__(
+        self, tokens: Tokens, bootstrap: BootstrapTokens | None, accounts: Accounts, *, anonymous: bool = True
+    ) -> None:
+        self._plain = [tokens.find, *([bootstrap.find] if bootstrap is not None else [])]
         self._accounts = accounts
+        self._anonymous = anonymous
 
     async def user(self, request: Request) -> User:
         """Unauthorized when credentials were given and none of them is good."""
         authorization = request.header(b"authorization") or _from_browser(request)
-        if not authorization:
+        if not authorization and self._anonymous:
             return ANONYMOUS
         scheme, _, token = authorization.partition(" ")
         token = token.strip()
-        if scheme.lower() != "bearer" or not token:
+        found = await self.owner(token) if scheme.lower() == "bearer" and token else None
+        if found is None:
             raise Unauthorized()
-        user = await self.token_user(token)
-        if user is None:
-            raise Unauthorized()
-        return user
+        return found[0]
 
-    async def token_user(self, token: str) -> User | None:
-        return self._tokens.find(token) or await self._accounts.authenticate(token)
+    async def owner(self, token: str, audiences: Sequence[str] = ()) -> tuple[User, list[str]] | None:
+        """Whose token it is, and for which of the audiences (without, the server's). Only tokens of ServiceAccounts
+        know of audiences; all others are for the server."""
+        ours = self._accounts.audiences
+        shared = [audience for audience in audiences or ours if audience in ours]
+        if shared:
+            for find in self._plain:
+                if (user := find(token)) is not None:
+                    return user, shared
+        return await self._accounts.authenticate(token, audiences)
 
 
 def _from_browser(request: Request) -> str:

@@ -29,7 +29,8 @@ async def configuration(request: HttpRequest) -> Response:
     keys = context.accounts.public_keys()
     document = {
         "issuer": context.accounts.issuer,
-        "jwks_uri": f"https://{f'[{host}]' if ':' in host else host}:{context.options.secure_port}{KEYS}",
+        "jwks_uri": context.options.account_jwks_uri
+        or f"https://{f'[{host}]' if ':' in host else host}:{context.options.secure_port}{KEYS}",
         "response_types_supported": ["id_token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": sorted({key["alg"] for key in keys}),

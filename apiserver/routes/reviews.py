@@ -108,14 +108,13 @@ async def _self(context: Context, request: Request, review: Obj) -> Obj:
 
 async def _token(context: Context, request: Request, review: Obj) -> Obj:
     spec = review.get("spec") or {}
-    token, audiences = spec.get("token", ""), spec.get("audiences") or context.accounts.audiences
-    if not token:
+    if not spec.get("token"):
         raise errors.BadRequest("token is required for TokenReview in authentication")
-    shared = [a for a in audiences if a in context.accounts.audiences]
-    user = await context.authenticator.token_user(token) if shared else None
-    if user is None:
-        return {"authenticated": False, "user": {}, "error": "the token is not valid"}
-    return {"authenticated": True, "user": _user_info(user), "audiences": shared}
+    found = await context.authenticator.owner(spec["token"], spec.get("audiences") or ())
+    if found is None:
+        return {"authenticated": False, "user": {}, "error": "invalid bearer token"}
+    user, audiences = found
+    return {"authenticated": True, "user": _user_info(user), "audiences": audiences}
 
 
 def _user_info(user: User) -> Obj:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import timedelta
 
 from api import errors, meta
 from api.builtin import NODES, PODS, SECRETS
@@ -10,6 +10,7 @@ from api.meta import Obj
 from api.registry import Resource
 from apiserver import decode
 from apiserver.admission.chain import Attempt
+from apiserver.auth.accounts import Named
 from apiserver.context import Context
 from apiserver.request import Request
 from apiserver.response import Answer, json_reply
@@ -18,6 +19,10 @@ from apiserver.routes.table import Handlers
 TOKEN_REQUEST = Resource("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests", "tokenrequest", True)
 _KINDS = {"Pod": PODS, "Secret": SECRETS, "Node": NODES}
 _DEFAULT, _LEAST, _MOST = 3600, 600, 1 << 32
+_OF_PODS, _EXTENDED = (
+    3607,
+    365 * 24 * 3600,
+)  # upstream's WarnOnlyBoundTokenExpirationSeconds, ExpirationExtensionSeconds
 
 
 async def _create(context: Context, request: Request, res: Resource) -> Answer:
@@ -27,16 +32,31 @@ async def _create(context: Context, request: Request, res: Resource) -> Answer:
     account = (await context.store.get(res, info.namespace, info.name)).obj()
     spec = wanted.setdefault("spec", {})
     spec["audiences"] = spec.get("audiences") or context.accounts.audiences
-    seconds = spec.setdefault("expirationSeconds", _DEFAULT)
-    _check(seconds)
+    asked = spec.setdefault("expirationSeconds", _DEFAULT)
+    _check(asked)
     attempt = Attempt(request.user, "create", res, "token", info.namespace, info.name, wanted, account)
     await context.admission.validate(attempt)
     bound = await _bound(context, info.namespace, info.name, spec.get("boundObjectRef"))
-    token, expiry = context.accounts.issue(account, spec["audiences"], seconds, bound)
-    stamp = meta.rfc3339(datetime.fromtimestamp(expiry, UTC))
+    limit = context.options.account_max_seconds
+    if limit and asked > limit:
+        request.warnings.append(f"requested expiration of {asked} seconds shortened to {limit} seconds")
+        spec["expirationSeconds"] = limit
+    seconds, warn_after = _life(context, spec, "pod" in bound)
+    token = context.accounts.issue(account, spec["audiences"], seconds, bound, warn_after)
+    now = context.now()
+    stamp = meta.rfc3339(now + timedelta(seconds=spec["expirationSeconds"]))
     wanted["status"] = {"token": token, "expirationTimestamp": stamp}
-    wanted["metadata"]["creationTimestamp"] = meta.rfc3339(context.now())
+    wanted["metadata"]["creationTimestamp"] = meta.rfc3339(now)
     return json_reply(wanted, 201)
+
+
+def _life(context: Context, spec: Obj, of_pod: bool) -> tuple[int, int]:
+    """(seconds, and after how many it is to be told that the token is old; 0 = never)"""
+    seconds: int = spec["expirationSeconds"]
+    ours = set(spec["audiences"]) <= set(context.accounts.audiences)
+    if context.options.account_extend and of_pod and seconds == _OF_PODS and ours:
+        return _EXTENDED, seconds
+    return seconds, 0
 
 
 def _check(seconds: int) -> None:
@@ -51,25 +71,29 @@ def _check(seconds: int) -> None:
         )
 
 
-async def _bound(context: Context, namespace: str, account: str, reference: Obj | None) -> tuple[str, Obj] | None:
-    """The object a token ends with, when it is there and fits the account."""
+async def _bound(context: Context, namespace: str, account: str, reference: Obj | None) -> dict[str, Named]:
+    """The object a token ends with, when it is there and fits the account; with a pod, the node it is on."""
     if not reference:
-        return None
+        return {}
     kind, name = str(reference.get("kind", "")), str(reference.get("name", ""))
     target = _KINDS.get(kind)
     if target is None or reference.get("apiVersion", "v1") != "v1":
         raise errors.BadRequest(f"cannot bind token to object of type {reference.get('apiVersion')}, Kind={kind}")
     obj = (await context.store.get(target, namespace if target.namespaced else "", name)).obj()
+    if kind == "Pod" and obj["spec"].get("serviceAccountName") != account:
+        raise errors.BadRequest(f'cannot bind token for serviceaccount "{account}" to pod running with different '
+                                "serviceaccount name.")  # fmt: skip
     if reference.get("uid") and reference["uid"] != meta.uid(obj):
         raise errors.conflict(
             "", target.plural, name,
             f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record. "
             "The object might have been deleted and then recreated",
         )  # fmt: skip
-    if kind == "Pod" and obj["spec"].get("serviceAccountName") != account:
-        raise errors.BadRequest(f"cannot bind token for serviceaccount {account!r} to pod running with different "
-                                "serviceaccount name.")  # fmt: skip
-    return kind.lower(), obj
+    bound = {kind.lower(): Named(name, meta.uid(obj))}
+    if kind == "Pod" and (node := obj["spec"].get("nodeName")):
+        found = context.store.peek(NODES, "", node)
+        bound["node"] = Named(node, meta.uid(found.obj()) if found is not None else "")
+    return bound
 
 
 HANDLERS: Handlers = {"create": _create}
