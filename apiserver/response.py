@@ -21,16 +21,17 @@ from apiserver.request import Receive, Request, Send
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 _GZIP_FROM = 128 * 1024
-_CHUNK = 256 * 1024
+_CHUNK = 128 * 1024
 _BINARY = ("binary.k8s.io", "base64.binary.k8s.io")
 Header = tuple[bytes, bytes]
 _UNCACHED: Header = (b"cache-control", b"no-cache, private")
 
 
 class Reply:
-    """A whole answer. `pieces` are sent as one body; large ones in chunks, so that slow readers push back."""
+    """A whole answer. `pieces`, with `between` between them, are sent as one body; large ones in chunks, so that slow
+    readers push back."""
 
-    __slots__ = ("content_type", "headers", "pieces", "size", "status")
+    __slots__ = ("between", "content_type", "headers", "pieces", "size", "status")
 
     def __init__(
         self,
@@ -38,19 +39,21 @@ class Reply:
         status: int = 200,
         content_type: bytes = JSON,
         headers: Sequence[Header] = (),
+        between: bytes = b"",
     ) -> None:
         self.pieces = [pieces] if isinstance(pieces, bytes) else pieces
+        self.between = between
         self.size = 0  # of the body as it was sent
         self.status = status
         self.content_type = content_type
         self.headers = headers
 
     async def send(self, request: Request, send: Send) -> None:
-        pieces, content_type = self.pieces, self.content_type
+        pieces, between, content_type = self.pieces, self.between, self.content_type
         if content_type is JSON and (other := encoding.wanted(request)) is not None:
             encode, content_type = other
-            pieces = [await asyncio.to_thread(encode, b"".join(pieces))]
-        size = sum(map(len, pieces)) if len(pieces) > 1 else len(pieces[0])
+            pieces = [await asyncio.to_thread(encode, between.join(pieces))]
+        size = sum(map(len, pieces)) + len(between) * (len(pieces) - 1) if len(pieces) > 1 else len(pieces[0])
         headers = [(b"content-type", content_type)] if content_type else []
         headers += self.headers
         headers += request.answer_headers
@@ -60,7 +63,7 @@ class Reply:
         if b"cache-control" not in said:
             headers.append(_UNCACHED)
         if size > _GZIP_FROM and b"content-encoding" not in said and "gzip" in request.header(b"accept-encoding"):
-            body = await asyncio.to_thread(_gzip, pieces)
+            body = await asyncio.to_thread(_gzip, pieces, between, size)
             pieces, size = [body], len(body)
             headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
         self.size = size
@@ -68,35 +71,29 @@ class Reply:
             headers.append((b"content-length", b"%d" % size))
         whole = request.scope.get("sampan.whole")
         if whole is not None and size <= _CHUNK:
-            whole(self.status, headers, pieces)
+            whole(self.status, headers, pieces if len(pieces) == 1 else [between.join(pieces)])
             return
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         if size <= _CHUNK:
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            body = pieces[0] if len(pieces) == 1 else between.join(pieces)
             await send({"type": "http.response.body", "body": body})
             return
-        for chunk in _chunks(pieces):
+        for chunk in _chunks(pieces, between, size):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
 
-def _chunks(pieces: Sequence[bytes]) -> Iterator[bytes]:
-    """The pieces joined to a size worth sending; one chunk at a time, so that a large list is never copied whole."""
-    group: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        group.append(piece)
-        size += len(piece)
-        if size >= _CHUNK:
-            yield b"".join(group)
-            group, size = [], 0
-    if group:
-        yield b"".join(group)
+def _chunks(pieces: Sequence[bytes], between: bytes, size: int) -> Iterator[bytes]:
+    """The pieces, some of them joined at a time: chunks worth sending, so that a large list is never copied whole."""
+    step = max(1, len(pieces) * _CHUNK // size)
+    for at in range(0, len(pieces), step):
+        some = pieces[at : at + step]
+        yield between.join(some if at + step >= len(pieces) else [*some, b""])
 
 
-def _gzip(pieces: Sequence[bytes]) -> bytes:
+def _gzip(pieces: Sequence[bytes], between: bytes, size: int) -> bytes:
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    return b"".join([*(packer.compress(chunk) for chunk in _chunks(pieces)), packer.flush()])
+    return b"".join([*(packer.compress(chunk) for chunk in _chunks(pieces, between, size)), packer.flush()])
 
 
 class Stream:

@@ -78,16 +78,16 @@ class Collection:
 
         `undo` (see Ring.undo) shows the collection as it was.
         """
-        keys = self._range(selection, start, self._keys)
+        keys, (low, high) = self._keys, self._range(selection, start, self._keys)
         objects: Mapping[str, Stored] = self.objects
         if undo:
-            keys, objects = self._as_it_was(keys, selection, start, undo)
+            keys, objects = self._as_it_was(keys[low:high], selection, start, undo)
+            low, high = 0, len(keys)
         if selection.matches is None:
-            taken = keys[:limit] if limit else keys
-            rest = len(keys) - len(taken)
-            items = [objects[key] for key in taken]
-            return Slice(items, after(taken[-1]), rest) if rest else Slice(items)
-        return self._filtered(keys, objects, selection, limit)
+            end = min(low + limit, high) if limit else high
+            items = [objects[key] for key in keys[low:end]]
+            return Slice(items, after(keys[end - 1]), high - end) if end < high else Slice(items)
+        return self._filtered(keys[low:high], objects, selection, limit)
 
     @staticmethod
     def _filtered(keys: list[str], objects: Mapping[str, Stored], selection: Selection, limit: int) -> Slice:
@@ -105,22 +105,23 @@ class Collection:
         return Slice(items)
 
     @staticmethod
-    def _range(selection: Selection, start: str, keys: list[str]) -> list[str]:
-        """The keys that can be selected: one name's, one namespace's, or all."""
+    def _range(selection: Selection, start: str, keys: list[str]) -> tuple[int, int]:
+        """Between which of the keys those that can be selected are: one name's, one namespace's, or all."""
         namespace, name = selection.namespace, selection.name
         if name is not None and (namespace or (keys and "/" not in keys[0])):
             key = f"{namespace}/{name}" if namespace else name
             at = bisect_left(keys, key)
-            return [key] if key >= start and at < len(keys) and keys[at] == key else []
+            return at, at + (key >= start and at < len(keys) and keys[at] == key)
         if namespace:
             low = bisect_left(keys, max(f"{namespace}/", start))
-            return keys[low : bisect_left(keys, f"{namespace}0")]  # "0" follows "/"
-        return keys[bisect_left(keys, start) :] if start else keys
+            return low, bisect_left(keys, f"{namespace}0")  # "0" follows "/"
+        return bisect_left(keys, start) if start else 0, len(keys)
 
     def _as_it_was(
         self, keys: list[str], selection: Selection, start: str, undo: Mapping[str, Stored | None]
     ) -> tuple[list[str], Mapping[str, Stored]]:
         there = {key: then for key, then in undo.items() if then is not None}
-        lost = self._range(selection, start, sorted(there))
-        merged = sorted({*lost, *(key for key in keys if key not in undo)})
+        lost = sorted(there)
+        low, high = self._range(selection, start, lost)
+        merged = sorted({*lost[low:high], *(key for key in keys if key not in undo)})
         return merged, ChainMap(there, self.objects)
