@@ -68,7 +68,21 @@ def units(quantity: Quantity) -> int:
 @lru_cache(maxsize=8192)
 def canonical(quantity: Quantity) -> str:
     """The form upstream stores and prints: `0.5` → `500m`, `1024Ki` → `1Mi`, `1000m` → `1`."""
-    value = parse(quantity)
+    return _written_like(quantity, parse(quantity))
+
+
+def add(one: Quantity, other: Quantity) -> str:
+    """Their sum, written as `one` is; as `other` is when `one` is nothing."""
+    value = parse(one)
+    return _written_like(one if value else other, _EXACT.add(value, parse(other)))
+
+
+def subtract(one: Quantity, other: Quantity) -> str:
+    """What of `one` is more than `other`, written as `one` is; never less than nothing."""
+    return _written_like(one, max(_EXACT.subtract(parse(one), parse(other)), Decimal(0)))
+
+
+def _written_like(quantity: Quantity, value: Decimal) -> str:
     match = _FORM.match(str(quantity))
     suffix = match["suffix"] if match else ""
     if value == 0:
