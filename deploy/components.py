@@ -134,6 +134,7 @@ def _apiserver(layout: Layout, cluster: Cluster, places: Places) -> Component:
         "--requestheader-client-ca-file", str(pki / "front-proxy-ca.crt"),
         "--requestheader-allowed-names", FRONT_PROXY,
         "--service-cluster-ip-range", SERVICE_CIDR,
+        "--encryption-provider-config", str(layout.encryption_file), "--encryption-provider-config-automatic-reload",
         "--service-account-key-file", str(pki / "sa.pub"),
         "--service-account-signing-key-file", str(pki / "sa.key"),
         "--service-account-issuer", f"https://kubernetes.default.svc.{DOMAIN}",

@@ -18,6 +18,10 @@ class Layout:
         return self.root / "pki"
 
     @property
+    def encryption_file(self) -> Path:
+        return self.pki / "encryption.yaml"
+
+    @property
     def etcd(self) -> Path:
         return self.root / "etcd"
 

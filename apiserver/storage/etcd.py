@@ -8,7 +8,7 @@ one is used until it fails, then the next.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +50,7 @@ class KeyValue:
     value: bytes
     revision: int  # of its last write
     version: int  # writes since it was created
+    stale: bool = False  # encrypted otherwise than it would be now
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,7 @@ class Etcd:
 
     async def watch(
         self, prefix: str, start: int, *, opened: Callable[[int], Awaitable[None]]
-    ) -> AsyncIterator[list[KeyEvent]]:
+    ) -> AsyncGenerator[list[KeyEvent], None]:
         """Every event under `prefix` from revision `start` on, in order, whole revisions at a time.
 
         `opened` is awaited once with the store's revision when etcd has accepted the watch. Never ends by itself:

@@ -15,13 +15,17 @@ It never defaults, validates or authorizes: that is over before an object gets h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
 
 from api.errors import ServiceUnavailable
-from api.registry import Registry
+from api.registry import Registry, Resource
+from apiserver.storage import encryption, keys
 from apiserver.storage.cache import Cache
 from apiserver.storage.compaction import Compactor
 from apiserver.storage.etcd import Etcd
+from apiserver.storage.sealed import SealedEtcd, follow
 from apiserver.storage.stored import Page, Stored, WatchEvent
 from apiserver.storage.watchers import Watch
 from apiserver.storage.writes import Change, ClaimTaken, Guard, Writes
@@ -38,8 +42,17 @@ class Store(Writes):
         ca_file: str = "",
         cert_file: str = "",
         key_file: str = "",
+        encryption_file: str = "",  # what is to be encrypted, and how
+        encryption_reload: bool = False,  # whenever that file changes
     ) -> None:
-        etcd = Etcd(endpoints, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
+        etcd = (SealedEtcd if encryption_file else Etcd)(
+            endpoints, ca_file=ca_file, cert_file=cert_file, key_file=key_file
+        )
+        self._follow_encryption: Callable[[], Coroutine[Any, Any, None]] | None = None
+        if isinstance(etcd, SealedEtcd):
+            etcd.take(encryption.load(encryption_file, registry))
+            if encryption_reload:
+                self._follow_encryption = partial(follow, etcd, encryption_file, registry)
         super().__init__(registry, etcd, Cache(etcd, registry))
         self._compactor = Compactor(etcd)
         self._tasks: list[asyncio.Task[None]] = []
@@ -50,6 +63,8 @@ class Store(Writes):
             asyncio.create_task(self._cache.run(), name="storage cache"),
             asyncio.create_task(self._compactor.run(), name="storage compaction"),
         ]
+        if self._follow_encryption is not None:
+            self._tasks.append(asyncio.create_task(self._follow_encryption(), name="storage encryption"))
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -77,6 +92,13 @@ class Store(Writes):
     def objects(self) -> dict[tuple[str, ...], int]:
         """How many there are, by group and plural."""
         return self._cache.sizes()
+
+    async def renew(self, res: Resource, stored: Stored) -> Stored:
+        """`stored`, which nobody wants to change; written anew if it is encrypted otherwise than it would be now."""
+        path = keys.path(res, stored.namespace, stored.name)
+        if isinstance(self._etcd, SealedEtcd) and self._etcd.encryption.covers(path):
+            return await self.update(res, stored.namespace, stored.name, lambda same: same)
+        return stored
 
     async def current_revision(self) -> int:
         return await self._cache.ask_revision()

@@ -63,7 +63,7 @@ class Views:
             converted = await self._converter(res)(objs, lies_as(res), res)
             for stored, version_in, obj in zip(some, versions, converted, strict=True):
                 view = shaped(res, stored.namespace, stored.name, stored.revision, obj)
-                view.outdated = version_in != lies_as(res).api_version
+                view.outdated = stored.outdated or version_in != lies_as(res).api_version
                 if view.raw == stored.raw:
                     view.raw = stored.raw
                 others = [made for made in stored.views or () if made[0].api_version != res.api_version]

@@ -101,7 +101,7 @@ class Writes(Reads):
             if new is None:
                 if not live:  # refused or unchanged, judged by the cache: see whether that is current
                     fresh = await self._live(res, namespace, name)
-                    if fresh.revision != current.revision:
+                    if fresh.revision != current.revision or fresh.outdated:
                         current, live = fresh, True
                         continue
                     if refusal is not None:
@@ -175,7 +175,9 @@ class Writes(Reads):
         kv, _ = await self._etcd.get(keys.path(res, namespace, name))
         if kv is None:
             raise not_found(res.group, res.plural, name)
-        return decode(self._registry, keys.local(namespace, name), kv.value, kv.revision)
+        stored = decode(self._registry, keys.local(namespace, name), kv.value, kv.revision)
+        stored.outdated = kv.stale
+        return stored
 
     def _beaten(
         self,

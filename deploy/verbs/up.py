@@ -16,6 +16,7 @@ from deploy import (
     changes,
     cluster,
     credentials,
+    encryption,
     engine,
     host,
     images,
@@ -83,6 +84,7 @@ def _certificates(layout: Layout, places: Places, now: datetime) -> str:
     names = pki.apiserver_names(addresses, cluster.SERVICE_CIDR, cluster.DOMAIN)
     identities = [pki.NodeName(node.name, (node.ip,), node.directory) for node in places.nodes]
     written = pki.ensure(layout.pki, identities, names, now)
+    encryption.ensure(layout.encryption_file)
     credentials.write_all(layout, places)
     renewed = [f"{path.name} {why}" for path, why in written.items() if why]
     if renewed:

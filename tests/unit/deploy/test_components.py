@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
-from deploy import cluster, preflight
+from deploy import cluster, encryption, preflight
 from deploy.certificates import new_authority
 from deploy.cluster import Cluster, ExternalEtcd, decide
 from deploy.components import Component, components
@@ -174,3 +175,17 @@ def test_only_daemons_that_do_not_run_yet_need_their_ports_free(monkeypatch: pyt
 def test_a_replaced_field_makes_another_component() -> None:
     api = by_name()["apiserver"]
     assert row(LAYOUT, api)["digest"] != row(LAYOUT, replace(api, argv=(*api.argv, "-v")))["digest"]
+
+
+def test_secrets_are_encrypted_in_etcd_with_a_key_that_is_made_once(tmp_path: Path) -> None:
+    """https://kubernetes.io/docs/tasks/administer-cluster/encrypt-data/; identity reads what was there before."""
+    layout = Layout(tmp_path)
+    encryption.ensure(layout.encryption_file)
+    made = layout.encryption_file.read_bytes()
+    encryption.ensure(layout.encryption_file)
+    assert layout.encryption_file.read_bytes() == made
+    assert layout.encryption_file.stat().st_mode & 0o777 == 0o600
+    (rule,) = yaml.safe_load(made)["resources"]
+    assert rule["resources"] == ["secrets"]
+    assert [next(iter(provider)) for provider in rule["providers"]] == ["aesgcm", "identity"]
+    assert value(by_name()["apiserver"], "--encryption-provider-config") == "/data/pki/encryption.yaml"

@@ -1,0 +1,113 @@
+"""etcd with encrypted values: everybody who speaks through it sees plain ones.
+
+What cannot be read comes as an empty value, which is no object: it is left out of the cache, an error to whoever asks
+etcd for just that, and in the log. When the configuration changes in a running server, what could not be read before
+is looked at again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import replace
+
+import structlog
+
+from api.errors import ServiceUnavailable, Timeout
+from api.registry import Resource
+from apiserver.configfile import ConfigError
+from apiserver.storage import encryption, keys
+from apiserver.storage.encryption import Encryption, Unreadable
+from apiserver.storage.etcd import Compacted, Etcd, KeyEvent, KeyValue, Outcome, Range, Txn
+
+log = structlog.get_logger("storage")
+
+_LOOK_SECONDS = 2.0
+
+
+class _KeysCame(Compacted):
+    def __str__(self) -> str:
+        return "the encryption configuration has changed"
+
+
+class SealedEtcd(Etcd):
+    encryption: Encryption = encryption.NOTHING
+    _missed = False  # something was there that could not be read
+    _again = False  # and may be readable now
+
+    def take(self, changed: Encryption) -> None:
+        """Write and read by another configuration from now on."""
+        self.encryption, self._again, self._missed = changed, self._again or self._missed, False
+
+    async def get(self, key: str) -> tuple[KeyValue | None, int]:
+        found, revision = await super().get(key)
+        return found and self._read(found), revision
+
+    async def range(self, start: str, end: str, *, revision: int = 0, limit: int = 0) -> Range:
+        answer = await super().range(start, end, revision=revision, limit=limit)
+        return replace(answer, items=[self._read(kv) for kv in answer.items])
+
+    async def txn(self, txn: Txn) -> Outcome:
+        seal = self.encryption.seal
+        outcome = await super().txn(replace(txn, put={key: seal(key, value) for key, value in txn.put.items()}))
+        if outcome.found:
+            return replace(outcome, found={key: kv and self._read(kv) for key, kv in outcome.found.items()})
+        return outcome
+
+    async def watch(
+        self, prefix: str, start: int, *, opened: Callable[[int], Awaitable[None]]
+    ) -> AsyncGenerator[list[KeyEvent], None]:
+        async with aclosing(super().watch(prefix, start, opened=opened)) as batches:
+            async for events in batches:
+                if self._again:
+                    self._again = False
+                    raise _KeysCame
+                yield [self._read_event(event) for event in events]
+
+    def _read(self, kv: KeyValue) -> KeyValue:
+        value, stale = self._open(kv.key, kv.value)
+        return kv if value is kv.value and not stale else replace(kv, value=value, stale=stale)
+
+    def _read_event(self, event: KeyEvent) -> KeyEvent:
+        if event.value is None:
+            return event
+        value, _ = self._open(event.key, event.value)
+        return event if value is event.value else replace(event, value=value)
+
+    def _open(self, key: str, value: bytes) -> tuple[bytes, bool]:
+        try:
+            return self.encryption.open(key, value)
+        except Unreadable as error:
+            self._missed = True
+            log.error("a value in etcd cannot be decrypted", key=key, cause=str(error))
+            return b"", False
+
+
+async def follow(etcd: SealedEtcd, path: str, registry: Iterable[Resource]) -> None:
+    """Takes each new content of the file at `path` up, if it is sound; until cancelled."""
+    last = _state(path)
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        if (state := _state(path)) == last:
+            continue
+        last = state
+        try:
+            etcd.take(encryption.load(path, registry))
+        except ConfigError as error:
+            log.error("the encryption configuration is not taken up, the former stays in force", cause=str(error))
+            continue
+        log.info("the encryption configuration is taken up", path=path)
+        try:
+            await etcd.txn(Txn({}, {keys.NUDGE: b""}))  # so that the watch has something to tell at once
+        except (ServiceUnavailable, Timeout) as error:
+            log.warning("etcd is away; its next word does as well", cause=error.message)
+
+
+def _state(path: str) -> tuple[int, ...] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
