@@ -136,22 +136,23 @@ def generate_name(prefix: str) -> str:
 
 
 def for_create(resource: Resource, obj: Obj, *, now: datetime, track: Track | None = None) -> None:
-    """Fill the metadata of a new object, then defaults. BadRequest when it claims to exist already.
+    """`begin` and `complete`, for an object that nobody changes in between."""
+    begin(resource, obj, track)
+    complete(resource, obj, now)
 
-    `track` notes who wrote what: what the server adds by itself from there on belongs to nobody.
+
+def begin(resource: Resource, obj: Obj, track: Track | None = None) -> None:
+    """Make a new object of what a client sent, without what is the server's, and fill its defaults. BadRequest when
+    it claims to exist already.
+
+    `track` notes who wrote what: what is added from there on, by admission and by the server, belongs to nobody.
     """
     metadata = obj["metadata"]
     if metadata.get("resourceVersion") not in (None, ""):
         raise BadRequest("resourceVersion should not be set on objects to be created")
     for name in (*_SERVER_FIELDS, "resourceVersion", "selfLink"):
         metadata.pop(name, None)
-    if not metadata.get("name") and metadata.get("generateName"):
-        metadata["name"] = generate_name(metadata["generateName"])
     obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
-    metadata["uid"] = str(uuid.UUID(int=random.getrandbits(128), version=4))  # unique, not secret: no system call
-    metadata["creationTimestamp"] = meta.rfc3339(now)
-    if resource.has_generation:
-        metadata["generation"] = 1
     if resource.has_status and not resource.keeps_status_on_create:
         obj.pop("status", None)
     if resource.has_status and resource.custom is None:
@@ -159,6 +160,17 @@ def for_create(resource: Resource, obj: Obj, *, now: datetime, track: Track | No
     resource.hooks.default(obj)
     if track is not None:
         track(obj, None)
+
+
+def complete(resource: Resource, obj: Obj, now: datetime) -> None:
+    """Give a new object what only the server gives."""
+    metadata = obj["metadata"]
+    if not metadata.get("name") and metadata.get("generateName"):
+        metadata["name"] = generate_name(metadata["generateName"])
+    metadata["uid"] = str(uuid.UUID(int=random.getrandbits(128), version=4))  # unique, not secret: no system call
+    metadata["creationTimestamp"] = meta.rfc3339(now)
+    if resource.has_generation:
+        metadata["generation"] = 1
     resource.hooks.prepare(obj, None)
 
 

@@ -43,6 +43,7 @@ from apiserver.custom.controller import Controller
 from apiserver.custom.conversion import Conversion
 from apiserver.custom.definitions import Definitions
 from apiserver.door import Door
+from apiserver.flow.gate import Gate
 from apiserver.kubelet import KubeletClient
 from apiserver.metrics import Metrics
 from apiserver.openapi.documents import Documents
@@ -84,6 +85,14 @@ def build_context(options: Options) -> Context:
     authorizer.follow(store)
     registry = Registry([*BUILTIN, *resources.UNSTORED_ROWS])
     definitions = Definitions(registry, store)
+    gate = Gate(
+        store,
+        registry,
+        seats=options.max_requests_inflight + options.max_mutating_requests_inflight,
+        streams=options.max_streams_per_user,
+    )
+    gate.follow()
+    counts.flow = gate.control
     store.views.convert = Conversion(definitions, Webhooks(store)).convert
     configured = configuration.load(options.admission_control_config_file)
     steps: list[Step] = [
@@ -92,12 +101,12 @@ def build_context(options: Options) -> Context:
         NodeRestriction(store),
         TaintNodesByCondition(),
         Priority(store),
-        RuntimeClass(store),
-        DefaultIngressClass(store),
-        CertificateRequests(authorizer, _now),
-        Expressions(),
         DefaultTolerationSeconds(),
-        RoleGrants(authorizer),
+        RuntimeClass(store),
+        CertificateRequests(authorizer, _now),
+        DefaultIngressClass(store),
+        Expressions(),
+        RoleGrants(authorizer),  # after all that may change a role
     ]
     return Context(
         options=options,
@@ -112,6 +121,7 @@ def build_context(options: Options) -> Context:
             anonymous=options.anonymous,
         ),
         authorizer=authorizer,
+        gate=gate,
         admission=Admission(configuration.chosen(steps, options, configured)),
         allocator=Allocator(store, options.service_range, options.node_ports),
         accounts=accounts,

@@ -32,6 +32,20 @@ class DeleteOptions:
     dry_run: bool = False
 
 
+def shown(options: DeleteOptions) -> Obj:
+    """`options` as they stand in an AdmissionRequest."""
+    given = {"uid": options.uid, "resourceVersion": options.resource_version}
+    data = {
+        "gracePeriodSeconds": options.grace,
+        "preconditions": {k: v for k, v in given.items() if v} or None,
+        "orphanDependents": options.orphan,
+        "propagationPolicy": options.policy or None,
+        "dryRun": ["All"] if options.dry_run else None,
+    }
+    set_ = {k: v for k, v in data.items() if v is not None}
+    return {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1", **set_}
+
+
 def options_of(data: Mapping[str, Any]) -> DeleteOptions:
     """From a DeleteOptions object. BadRequest or Invalid when malformed."""
     preconditions = data.get("preconditions") or {}

@@ -7,28 +7,72 @@ Steps run in upstream's order: https://kubernetes.io/docs/reference/access-authn
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from api.errors import Forbidden
 from api.meta import Obj
 from api.registry import Resource
 from apiserver.auth.user import User
+from apiserver.request import Request
+
+_OPTIONS = {"create": "CreateOptions", "update": "UpdateOptions"}
 
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempted write. `obj` is None on delete, `old` on create."""
+    """One attempted write, or connection to what runs in the cluster.
+
+    `obj` is None on delete, `old` on create and connect. Through a subresource with a kind of its own (a Scale, a
+    Binding, an Eviction, a TokenRequest, the options of a connection) they are of that kind. A step that changes the
+    object edits `obj` or puts another in its place: who admits goes on with what stands there.
+    """
 
     user: User
-    verb: str  # create, update, delete
+    verb: str  # create, update, delete, connect
     res: Resource
     subresource: str
     namespace: str
-    name: str
+    name: str  # "" until one is generated
     obj: Obj | None
     old: Obj | None
     dry_run: bool = False
+    request: Request | None = None  # None: the server writes by itself
+    delete_options: Obj | None = None
+    warnings: list[str] = field(default_factory=list)
+    annotations: dict[str, str] = field(default_factory=dict)
+    again: bool = False
+    """Set by a step that has changed what those before it have seen: all that change objects run once more."""
+    reinvoked: bool = False
+    kept: dict[str, Any] = field(default_factory=dict)
+    """What a step keeps of its first run for its second, under its name."""
+
+    def __post_init__(self) -> None:
+        if self.request is not None:
+            self.warnings, self.annotations = self.request.warnings, self.request.annotations
+
+    @property
+    def options(self) -> Obj | None:
+        """CreateOptions, UpdateOptions or DeleteOptions, as they stand in an AdmissionRequest."""
+        if self.verb == "delete":
+            return self.delete_options
+        if self.verb not in _OPTIONS:
+            return None
+        options: Obj = {"kind": _OPTIONS[self.verb], "apiVersion": "meta.k8s.io/v1"}
+        if self.dry_run:
+            options["dryRun"] = ["All"]
+        if self.request is not None:
+            options |= {k: v for k in ("fieldManager", "fieldValidation") if (v := self.request.query(k))}
+        return options
+
+    def warn(self, text: str) -> None:
+        """Tell the client, with the answer; once, however often the write is tried."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def annotate(self, key: str, value: str) -> None:
+        """Note something in the audit log. The first value of a key holds, as upstream's."""
+        self.annotations.setdefault(key, value)
 
     def new(self) -> Obj:
         """The object of a create or update."""
@@ -36,10 +80,15 @@ class Attempt:
             raise LookupError(f"{self.verb} has no new object")
         return self.obj
 
+    @property
+    def shown_name(self) -> str:
+        """What messages call the object: while it has no name, by the beginning of the one it will get."""
+        return self.name or str(((self.obj or {}).get("metadata") or {}).get("generateName") or "")
+
     def forbidden(self, why: str) -> Forbidden:
-        details = {"name": self.name, "group": self.res.group, "kind": self.res.plural}
+        details = {"name": self.shown_name, "group": self.res.group, "kind": self.res.plural}
         return Forbidden(
-            f'{self.res.qualified} "{self.name}" is forbidden: {why}', {k: v for k, v in details.items() if v}
+            f'{self.res.qualified} "{self.shown_name}" is forbidden: {why}', {k: v for k, v in details.items() if v}
         )
 
 
@@ -82,8 +131,14 @@ class Admission:
         return steps
 
     async def mutate(self, attempt: Attempt) -> None:
-        for step in self._for(attempt):
+        """https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#reinvocation-policy"""
+        steps = self._for(attempt)
+        for step in steps:
             await step.mutate(attempt)
+        if attempt.again:
+            attempt.reinvoked = True
+            for step in steps:
+                await step.mutate(attempt)
 
     async def validate(self, attempt: Attempt) -> None:
         for step in self._for(attempt):

@@ -73,7 +73,7 @@ def _check_pod(attempt: Attempt, node: str) -> None:
         raise attempt.forbidden(f'pod does not have "kubernetes.io/config.mirror" annotation, node "{node}" can '
                                 "only create mirror pods")  # fmt: skip
     if attempt.old is not None and (attempt.old.get("spec") or {}).get("nodeName") != node:
-        verb = "delete" if attempt.verb == "delete" else "update status for"
+        verb = {"delete": "delete", "create": "evict"}.get(attempt.verb, "update status for")
         raise attempt.forbidden(f'node "{node}" can only {verb} pods with spec.nodeName set to itself')
     if attempt.subresource == "status" and attempt.old and _labels(attempt.new()) != _labels(attempt.old):
         raise attempt.forbidden(f'node "{node}" cannot update labels through pod status')

@@ -10,6 +10,7 @@ from api.errors import BadRequest, Conflict
 from api.meta import Obj
 from api.registry import Resource
 from apiserver import decode
+from apiserver.admission.chain import Attempt
 from apiserver.context import Context
 from apiserver.request import Request
 from apiserver.response import Answer, json_reply
@@ -65,7 +66,14 @@ async def _create(context: Context, request: Request, res: Resource) -> Answer:
     name = metadata.get("name", "")
     if not name:
         raise BadRequest("metadata.name: the name of the pod to bind is required")
+    attempt = Attempt(
+        request.user, "create", res, info.subresource, info.namespace, name, binding, None, request.dry_run, request
+    )
+    await context.admission.mutate(attempt)
+    binding = attempt.new()
+    metadata = binding["metadata"]
     _check(binding, name)
+    await context.admission.validate(attempt)
     stamp = meta.rfc3339(context.now())
     if request.dry_run:
         bound((await context.store.get(PODS, info.namespace, name)).obj(), binding, stamp)

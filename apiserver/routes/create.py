@@ -26,23 +26,41 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
     obj = await decode.read_object(request, res)
     decode.check_names(obj, request.info.namespace if res.namespaced else "", request.info.name)
     track = managing.tracker(context, request, res)
-    made = await create(context, request.user, res, obj, dry_run=request.dry_run, track=track)
+    made = await create(context, request.user, res, obj, dry_run=request.dry_run, track=track, request=request)
     return represent.one(form, request, res, made, context.now(), 201)
 
 
 async def create(
-    context: Context, user: User, res: Resource, obj: Obj, *, dry_run: bool = False, track: Track | None = None
+    context: Context,
+    user: User,
+    res: Resource,
+    obj: Obj,
+    *,
+    dry_run: bool = False,
+    track: Track | None = None,
+    request: Request | None = None,
 ) -> Stored | Obj:
-    """Admit and store `obj`. A generated name or address that turns out to be taken is chosen again."""
+    """Admit and store `obj`. A generated name or address that turns out to be taken is chosen again.
+
+    `request` is the one whose client wants it; None when it is the server itself.
+    """
     metadata = obj["metadata"]
     prefix = "" if metadata.get("name") else metadata.get("generateName", "")
     if not prefix and not metadata.get("name"):
         raise errors.invalid_object(
             res.group, res.kind, "", [errors.required("metadata.name", "name or generateName is required")]
         )
-    objects.for_create(res, obj, now=context.now(), track=track)
-    attempt = Attempt(user, "create", res, "", meta.namespace(obj), metadata["name"], obj, None, dry_run)
+    objects.begin(res, obj, track)
+    namespace = meta.namespace(obj)
+    attempt = Attempt(user, "create", res, "", namespace, metadata.get("name", ""), obj, None, dry_run, request)
     await context.admission.mutate(attempt)
+    if attempt.obj is not obj:  # another in its place may have anything
+        obj = attempt.new()
+        decode.check_names(obj, namespace, "")
+        objects.begin(res, obj)
+    objects.complete(res, obj, context.now())
+    metadata = obj["metadata"]
+    attempt.name = metadata["name"]
     picked: set[str] = set()
     avoid: set[str] = set()
     names = 1

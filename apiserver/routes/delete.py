@@ -52,7 +52,7 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
     namespace = info.namespace if res.namespaced else ""
     if res.hooks.careless and options.orphan is None and not options.policy:
         request.warnings.append(res.hooks.careless)
-    obj, gone = await delete(context, request.user, res, namespace, info.name, options)
+    obj, gone = await delete(context, request.user, res, namespace, info.name, options, request=request)
     if gone and (res.group, res.plural) not in _RETURNED:
         return json_reply(success(res.group, res.plural, info.name, meta.uid(obj)))
     code = 202 if not gone and options.orphan is False else 200
@@ -60,16 +60,26 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
 
 
 async def delete(
-    context: Context, user: User, res: Resource, namespace: str, name: str, options: DeleteOptions
+    context: Context,
+    user: User,
+    res: Resource,
+    namespace: str,
+    name: str,
+    options: DeleteOptions,
+    *,
+    request: Request | None = None,
+    admitted: bool = False,
 ) -> tuple[Obj, bool]:
-    """(the object as it is now or was last, whether it is gone)."""
+    """(the object as it is now or was last, whether it is gone). `admitted`: in another form, as an Eviction."""
     for _ in range(_TRIES):
         current = await context.store.get(res, namespace, name)
         old = current.obj()
-        attempt = Attempt(user, "delete", res, "", namespace, name, None, old, options.dry_run)
-        await context.admission.mutate(attempt)
-        await context.admission.validate(attempt)
         deletion.check_preconditions(res, old, options)
+        if not admitted:
+            asked = deletion.shown(options)
+            attempt = Attempt(user, "delete", res, "", namespace, name, None, old, options.dry_run, request, asked)
+            await context.admission.mutate(attempt)
+            await context.admission.validate(attempt)
         decision = deletion.decide(res, old, options, context.now())
         if isinstance(decision, Pending):
             return old, False
@@ -95,10 +105,16 @@ async def _remove(context: Context, res: Resource, current: Stored) -> Stored:
 
 
 async def delete_if_there(
-    context: Context, user: User, res: Resource, namespace: str, name: str, options: DeleteOptions
+    context: Context,
+    user: User,
+    res: Resource,
+    namespace: str,
+    name: str,
+    options: DeleteOptions,
+    request: Request | None = None,
 ) -> Obj | None:
     try:
-        obj, _ = await delete(context, user, res, namespace, name, options)
+        obj, _ = await delete(context, user, res, namespace, name, options, request=request)
     except NotFound:
         return None
     return obj

@@ -23,7 +23,7 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
     options = await read_options(request)
     labels, fields = selection.of(request, res)
     page = await context.store.list(res, request.info.namespace if res.namespaced else "", labels=labels, fields=fields)
-    deleted = await delete_each(context, request.user, res, page.items, options)
+    deleted = await delete_each(context, request.user, res, page.items, options, request)
     return json_reply(
         {
             "kind": res.list_kind,
@@ -35,13 +35,18 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
 
 
 async def delete_each(
-    context: Context, user: User, res: Resource, items: Iterable[Stored], options: DeleteOptions
+    context: Context,
+    user: User,
+    res: Resource,
+    items: Iterable[Stored],
+    options: DeleteOptions,
+    request: Request | None = None,
 ) -> list[Obj]:
     """The objects as they are now or were last, without those that were gone."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def one(stored: Stored) -> Obj | None:
         async with gate:
-            return await delete_if_there(context, user, res, stored.namespace, stored.name, options)
+            return await delete_if_there(context, user, res, stored.namespace, stored.name, options, request)
 
     return [obj for obj in await asyncio.gather(*map(one, items)) if obj is not None]

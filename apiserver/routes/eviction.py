@@ -16,6 +16,7 @@ from api.errors import ApiError, BadRequest, Conflict, InternalError, Timeout, T
 from api.meta import Obj
 from api.registry import Resource
 from apiserver import decode, deletion
+from apiserver.admission.chain import Attempt
 from apiserver.context import Context
 from apiserver.deletion import DeleteOptions
 from apiserver.request import Request
@@ -43,10 +44,23 @@ async def _create(context: Context, request: Request, res: Resource) -> Answer:
     if metadata.get("name") != info.name:
         raise BadRequest("name in URL does not match name in Eviction object")
     decode.check_names(eviction, info.namespace, info.name)
-    options = deletion.options_of(eviction.get("deleteOptions") or {})
-    options.dry_run = options.dry_run or request.dry_run
+    pod = (await context.store.get(res, info.namespace, info.name)).obj()
+    attempt = Attempt(
+        request.user, "create", res, info.subresource, info.namespace, info.name, eviction, pod, False, request
+    )
+    options = _options(attempt)
+    await context.admission.mutate(attempt)
+    options = _options(attempt)
+    await context.admission.validate(attempt)
     await _evict(context, request, res, options)
     return json_reply(_DONE, 201)
+
+
+def _options(attempt: Attempt) -> DeleteOptions:
+    """How the Eviction wants the pod to be deleted."""
+    options = deletion.options_of(attempt.new().get("deleteOptions") or {})
+    attempt.dry_run = options.dry_run = options.dry_run or (attempt.request is not None and attempt.request.dry_run)
+    return options
 
 
 async def _evict(context: Context, request: Request, res: Resource, options: DeleteOptions) -> None:
@@ -63,7 +77,7 @@ async def _evict(context: Context, request: Request, res: Resource, options: Del
             if not options.dry_run and not meta.is_deleting(obj):
                 marked = await _mark(context, res, pod, wanted)
                 wanted.resource_version = wanted.resource_version and str(marked.revision)
-            await delete(context, request.user, res, namespace, name, wanted)
+            await delete(context, request.user, res, namespace, name, wanted, admitted=True)
             return
         except Conflict:
             if options.resource_version or options.uid:

@@ -6,29 +6,32 @@ whatever the client says: upstream's defaults of PodExecOptions set both.
 
 from __future__ import annotations
 
+from api.meta import Obj
 from api.registry import Resource
 from apiserver.context import Context
-from apiserver.kubelet import Query
 from apiserver.request import Request
 from apiserver.response import Answer
-from apiserver.routes.pod import connect, container_of
+from apiserver.routes.pod import admit, connect, container_of
 from apiserver.routes.table import Handlers
 
 
 async def _exec(context: Context, request: Request, res: Resource) -> Answer:
-    return await _connect(context, request, res, [("command", c) for c in request.queries.get("command", [])])
+    return await _connect(context, request, res, {"kind": "PodExecOptions", "command": request.queries.get("command")})
 
 
 async def _attach(context: Context, request: Request, res: Resource) -> Answer:
-    return await _connect(context, request, res, [])
+    return await _connect(context, request, res, {"kind": "PodAttachOptions"})
 
 
-async def _connect(context: Context, request: Request, res: Resource, query: Query) -> Answer:
+async def _connect(context: Context, request: Request, res: Resource, options: Obj) -> Answer:
     info = request.info
+    options |= {"stdin": request.flag("stdin"), "stdout": True, "stderr": True, "tty": request.flag("tty")}
+    options = await admit(context, request, res, options | {"container": request.query("container")})
     pod = (await context.store.get(res, info.namespace, info.name)).obj()
-    container = container_of(pod, request.query("container"))
+    container = container_of(pod, options.get("container") or "")
+    query = [("command", command) for command in options.get("command") or []]
     query += [("output", "1"), ("error", "1")]
-    query += [(to, "1") for asked, to in (("stdin", "input"), ("tty", "tty")) if request.flag(asked)]
+    query += [(to, "1") for asked, to in (("stdin", "input"), ("tty", "tty")) if options.get(asked)]
     return await connect(context, request, pod, f"/{info.subresource}/{info.namespace}/{info.name}/{container}", query)
 
 

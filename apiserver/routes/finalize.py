@@ -6,6 +6,7 @@ from api import errors
 from api.errors import Conflict
 from api.registry import Resource
 from apiserver import decode, deletion
+from apiserver.admission.chain import Attempt
 from apiserver.context import Context
 from apiserver.request import Request
 from apiserver.response import Answer, Reply, json_reply
@@ -24,6 +25,14 @@ async def _update(context: Context, request: Request, res: Resource) -> Answer:
         new = current.obj()
         check_preconditions(res, wanted, new)
         new.setdefault("spec", {})["finalizers"] = (wanted.get("spec") or {}).get("finalizers") or []
+        attempt = Attempt(
+            request.user, "update", res, info.subresource, "", info.name, new, current.obj(), request.dry_run, request
+        )
+        await context.admission.mutate(attempt)
+        if attempt.obj is not new:
+            new["spec"]["finalizers"] = (attempt.new().get("spec") or {}).get("finalizers") or []
+            attempt.obj = new
+        await context.admission.validate(attempt)
         if request.dry_run:
             return json_reply(new)
         try:

@@ -99,7 +99,7 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
         transform = await read(request, res)
         changed = await change(
             context, request.user, res, info.namespace if res.namespaced else "", info.name, transform,
-            subresource=info.subresource, dry_run=request.dry_run, track=track,
+            subresource=info.subresource, dry_run=request.dry_run, track=track, request=request,
         )  # fmt: skip
     return represent.one(form, request, res, changed, context.now(), status)
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 from api.builtin import NODES
 from api.errors import BadRequest, ServiceUnavailable, Unexplained
 from api.meta import Obj
+from api.registry import Resource
+from apiserver.admission.chain import Attempt
 from apiserver.context import Context
 from apiserver.kubelet import Query, address_of
 from apiserver.request import Request
@@ -38,16 +40,29 @@ async def node_of(context: Context, pod: Obj) -> Obj:
     return (await context.store.get(NODES, "", name)).obj()
 
 
-async def connect(context: Context, request: Request, pod: Obj, path: str, query: Query) -> Answer:
-    """Pass an upgraded connection through to the pod's kubelet, which speaks all its protocols.
+async def admit(context: Context, request: Request, res: Resource, options: Obj) -> Obj:
+    """The options of a connection (a PodExecOptions and the like), as admission leaves them.
 
     KEP-4006: a WebSocket is asked for with GET, but who may `get` may not therefore do as much as who may `create`.
     """
+    info = request.info
+    if info.subresource != "proxy" and tunnel.is_websocket(request):
+        context.authorizer.check(request.user, replace(info, verb="create"))
+    shown = {k: v for k, v in options.items() if v}
+    attempt = Attempt(
+        request.user, "connect", res, info.subresource, info.namespace, info.name, {"apiVersion": "v1", **shown}, None,
+        request=request,
+    )  # fmt: skip
+    await context.admission.mutate(attempt)
+    await context.admission.validate(attempt)
+    return attempt.new()
+
+
+async def connect(context: Context, request: Request, pod: Obj, path: str, query: Query) -> Answer:
+    """Pass an upgraded connection through to the pod's kubelet, which speaks all its protocols."""
     node = await node_of(context, pod)
     if not tunnel.wanted(request):
         raise BadRequest("Upgrade request required")
-    if tunnel.is_websocket(request):
-        context.authorizer.check(request.user, replace(request.info, verb="create"))
     url = address_of(node).url("https", path, query)
     try:
         return await context.proxy.relay(request, url, tls=context.kubelet.tls)

@@ -6,12 +6,15 @@ from api.registry import Resource
 from apiserver.context import Context
 from apiserver.request import Request
 from apiserver.response import Answer
-from apiserver.routes.pod import connect
+from apiserver.routes.pod import admit, connect
 from apiserver.routes.table import Handlers
 
 
 async def _forward(context: Context, request: Request, res: Resource) -> Answer:
     info = request.info
+    ports = [port for asked in request.queries.get("ports", []) for port in asked.split(",")]
+    numbers = [int(port) for port in ports if port.isdigit()]
+    await admit(context, request, res, {"kind": "PodPortForwardOptions", "ports": numbers})
     pod = (await context.store.get(res, info.namespace, info.name)).obj()
     query = [("port", ports) for ports in request.queries.get("ports", [])]
     return await connect(context, request, pod, f"/portForward/{info.namespace}/{info.name}", query)

@@ -20,6 +20,7 @@ from apiserver.context import Context
 from apiserver.kubelet import address_of
 from apiserver.request import Request
 from apiserver.response import Answer
+from apiserver.routes.pod import admit
 from apiserver.routes.table import Handlers
 from apiserver.services import endpoint_of
 from apiserver.streaming.proxy import slash_redirect
@@ -29,8 +30,9 @@ Location = tuple[str, ssl.SSLContext | None]
 
 
 async def _proxy(context: Context, request: Request, res: Resource) -> Answer:
-    base, tls = await _LOCATE[res.plural](context, request)
     before, rest = divide(request)
+    await admit(context, request, res, {"kind": f"{res.kind}ProxyOptions", "path": rest})
+    base, tls = await _LOCATE[res.plural](context, request)
     if not rest and request.method in ("GET", "HEAD") and "sampan.upgrade" not in request.scope:
         return slash_redirect(request)
     query = request.scope["query_string"].decode("latin-1")

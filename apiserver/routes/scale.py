@@ -19,6 +19,7 @@ from apiserver.request import Request
 from apiserver.response import Answer
 from apiserver.routes import patch
 from apiserver.routes.table import Handlers
+from apiserver.routes.update import Door as ScaleDoor
 from apiserver.routes.update import Transform, change
 from apiserver.storage.stored import Stored
 
@@ -119,7 +120,8 @@ async def _write(
     info = request.info
     changed = await change(
         context, request.user, res, info.namespace, info.name, transform, subresource="scale",
-        dry_run=request.dry_run, track=track,
+        dry_run=request.dry_run, track=track, request=request,
+        door=ScaleDoor(lambda obj: scale_of(res, obj), lambda obj, scale: scaled(res, obj, scale)),
     )  # fmt: skip
     return _answer(context, request, res, changed.obj() if isinstance(changed, Stored) else changed)
 

@@ -30,14 +30,18 @@ async def _create(context: Context, request: Request, res: Resource) -> Answer:
     wanted = await decode.read_object(request, TOKEN_REQUEST)
     decode.check_names(wanted, info.namespace, info.name)
     account = (await context.store.get(res, info.namespace, info.name)).obj()
+    wanted.setdefault("spec", {}).setdefault("expirationSeconds", _DEFAULT)
+    attempt = Attempt(
+        request.user, "create", res, "token", info.namespace, info.name, wanted, account, request.dry_run, request
+    )
+    await context.admission.mutate(attempt)
+    wanted = attempt.new()
     spec = wanted.setdefault("spec", {})
     spec["audiences"] = spec.get("audiences") or context.accounts.audiences
-    asked = spec.setdefault("expirationSeconds", _DEFAULT)
-    _check(asked)
-    attempt = Attempt(request.user, "create", res, "token", info.namespace, info.name, wanted, account)
+    _check(spec.setdefault("expirationSeconds", _DEFAULT))
     await context.admission.validate(attempt)
     bound = await _bound(context, info.namespace, info.name, spec.get("boundObjectRef"))
-    limit = context.options.account_max_seconds
+    limit, asked = context.options.account_max_seconds, spec["expirationSeconds"]
     if limit and asked > limit:
         request.warnings.append(f"requested expiration of {asked} seconds shortened to {limit} seconds")
         spec["expirationSeconds"] = limit

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from api import errors, meta, objects
 from api.errors import ApiError, Conflict, NotFound
 from api.meta import Obj
 from api.objects import Track
 from api.registry import Resource
-from apiserver import allocation, deletion
+from apiserver import allocation, decode, deletion
 from apiserver.admission.chain import Attempt
 from apiserver.auth.user import User
 from apiserver.context import Context
+from apiserver.request import Request
 from apiserver.routes.create import assign
 from apiserver.storage.store import Change, ClaimTaken
 from apiserver.storage.stored import Stored
 
 Transform = Callable[[Obj], Obj]
+
+
+class Door(NamedTuple):
+    """A subresource with a kind of its own: how it shows an object, and how it puts what was shown, when admission has
+    changed it, into the object."""
+
+    show: Callable[[Obj], Obj]
+    put: Callable[[Obj, Obj], Obj]
+
+
 _TRIES = 16
 
 
@@ -32,14 +44,18 @@ async def change(
     subresource: str = "",
     dry_run: bool = False,
     track: Track | None = None,
+    request: Request | None = None,
+    door: Door | None = None,
 ) -> Stored | Obj:
     """Change one object: transform(a copy of the current one) → the wanted one, which may carry a uid and a
-    resourceVersion as preconditions. `track` notes who did it, unless `transform` does.
+    resourceVersion as preconditions. `track` notes who did it, unless `transform` does. `request` is the one whose
+    client wants it; None when it is the server itself. `door` is how a subresource shows the object to admission.
 
     Works on the cached object first; when that ends in a refusal or in no change, or another writer was
     faster, works again on a consistent read before it believes so.
     """
     fresh = False
+    refused: tuple[int, ApiError] | None = None
     avoid: set[str] = set()
     for _ in range(_TRIES):
         try:
@@ -49,16 +65,22 @@ async def change(
                 raise
             fresh = True
             continue
+        if refused is not None and refused[0] == current.revision:
+            raise refused[1]  # it was current
+        attempt = Attempt(
+            user, "update", res, subresource, current.namespace, current.name, None, None, dry_run, request
+        )
         try:
-            wanted = await _wanted(context, user, res, current, transform, subresource, avoid, dry_run, track)
-        except ApiError:
+            wanted = await _wanted(context, attempt, current, transform, avoid, track, door)
+        except ApiError as error:
             if fresh:
                 raise
+            refused = current.revision, error
             fresh = True
             continue
         if wanted is None:
             if fresh:
-                return current
+                return current if dry_run else await context.store.renew(res, current)
             fresh = True
             continue
         new, picked = wanted
@@ -77,32 +99,38 @@ async def change(
 
 async def _wanted(
     context: Context,
-    user: User,
-    res: Resource,
+    attempt: Attempt,
     current: Stored,
     transform: Transform,
-    subresource: str,
     avoid: set[str],
-    dry_run: bool,
     track: Track | None,
+    door: Door | None,
 ) -> tuple[Obj, set[str]] | None:
     """(the new object, admitted and checked, the claims picked for it); None when it is the old one."""
+    res, subresource = attempt.res, attempt.subresource
     old = current.obj()
     new = transform(current.obj())
     check_preconditions(res, new, old)
-    objects.for_update(res, new, old, subresource=_door(res, subresource), track=track)
+    objects.for_update(res, new, old, subresource=_ruled_by(res, subresource), track=track)
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
-    attempt = Attempt(user, "update", res, subresource, current.namespace, current.name, new, old, dry_run)
+    attempt.obj, attempt.old = shown = (new, old) if door is None else (door.show(new), door.show(old))
     await context.admission.mutate(attempt)
+    if attempt.obj is not shown[0]:  # another in its place may have anything
+        decode.check_names(attempt.new(), current.namespace, current.name)
+        new = attempt.new() if door is None else door.put(new, attempt.new())
+        check_preconditions(res, new, old)
+        objects.for_update(res, new, old, subresource=_ruled_by(res, subresource))
+        new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        attempt.obj = new if door is None else door.show(new)
     picked = set() if subresource else await assign(context, res, new, old, avoid)
     if objects.equal(new, old) and not current.outdated:
         return None
-    objects.check(res, new, old, subresource=_door(res, subresource))
+    objects.check(res, new, old, subresource=_ruled_by(res, subresource))
     await context.admission.validate(attempt)
     return new, picked
 
 
-def _door(res: Resource, subresource: str) -> str:
+def _ruled_by(res: Resource, subresource: str) -> str:
     """Whose rules apply: the object's own ("") or those of a subresource that changes its status."""
     return subresource if subresource == "status" or subresource in res.hooks.doors else ""
 

@@ -38,7 +38,7 @@ async def upsert(
         try:
             changed = await change(
                 context, request.user, res, namespace, info.name, transform,
-                subresource=info.subresource, dry_run=request.dry_run, track=track,
+                subresource=info.subresource, dry_run=request.dry_run, track=track, request=request,
             )  # fmt: skip
             return changed, 200
         except NotFound as error:
@@ -51,7 +51,7 @@ async def upsert(
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise errors.conflict(res.group, res.plural, info.name, why)
         try:
-            made = await create(context, request.user, res, new, dry_run=request.dry_run, track=track)
+            made = await create(context, request.user, res, new, dry_run=request.dry_run, track=track, request=request)
         except AlreadyExists:
             continue  # another writer was faster: change what it made
         return made, 201
