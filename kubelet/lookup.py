@@ -4,25 +4,36 @@ is used for a second, so that starting many pods of one Deployment does not fetc
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+import random
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from api.builtin import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
-from api.errors import NotFound
+from api.errors import ApiError, NotFound
 from api.meta import Obj, parse_time
 from api.registry import Resource
+from client import log
 from client.clock import Clock
 from client.http import ApiClient
 
+_log = log.get("lookup")
 _FRESH_SECONDS = 1.0
 _MOST = 1000
-_TOKEN_SECONDS = 3607
+_OLDEST = timedelta(hours=24)
+_JITTER = 10.0  # seconds: pods that began together need not renew together
+
+
+class _Token(NamedTuple):
+    token: str
+    renew: datetime
+    ends: datetime
 
 
 class Lookup:
     def __init__(self, client: ApiClient, clock: Clock) -> None:
         self._client, self._clock = client, clock
         self._answers: dict[tuple[str, str, str], tuple[float, asyncio.Future[Obj | None]]] = {}
-        self._tokens: dict[tuple[str, str, str, int], Obj] = {}
+        self._tokens: dict[tuple[str, str, str, int], _Token] = {}
 
     async def config_map(self, namespace: str, name: str) -> Obj | None:
         """None when there is none. Other failures are raised as api.errors."""
@@ -48,15 +59,26 @@ class Lookup:
             return None
 
     async def token(self, pod: Obj, audience: str, seconds: int) -> str:
-        """A token of the pod's service account, bound to the pod; renewed when a fifth of its life is left."""
+        """A token of the pod's service account, bound to the pod; renewed when a fifth of its life is left or it is a
+        day old. While the server gives none, the old one is used to its end."""
         meta = pod["metadata"]
         account = pod["spec"].get("serviceAccountName") or "default"
         key = (meta["uid"], account, audience, seconds)
         known = self._tokens.get(key)
-        if known is not None:
-            ends = parse_time(known["expirationTimestamp"])
-            if self._clock.now() < ends - timedelta(seconds=seconds / 5):
-                return str(known["token"])
+        if known is not None and self._clock.now() < known.renew:
+            return known.token
+        try:
+            made = await self._request_token(pod, account, audience, seconds)
+        except ApiError as error:
+            if known is None or self._clock.now() >= known.ends:
+                raise
+            _log.warning("token not renewed", pod=meta["name"], namespace=meta["namespace"], why=error.message)
+            return known.token
+        self._tokens[key] = made
+        return made.token
+
+    async def _request_token(self, pod: Obj, account: str, audience: str, seconds: int) -> _Token:
+        meta = pod["metadata"]
         reference = {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]}
         request: Obj = {
             "apiVersion": "authentication.k8s.io/v1",
@@ -64,15 +86,17 @@ class Lookup:
             "metadata": {},
             "spec": {
                 "audiences": [audience] if audience else [],
-                "expirationSeconds": seconds or _TOKEN_SECONDS,
+                "expirationSeconds": seconds,
                 "boundObjectRef": reference,
             },
         }
         made = await self._client.create(
             SERVICE_ACCOUNTS, request, namespace=meta["namespace"], name=account, subresource="token"
         )
-        self._tokens[key] = made["status"]
-        return str(made["status"]["token"])
+        ends = parse_time(made["status"]["expirationTimestamp"])
+        life = timedelta(seconds=made["spec"]["expirationSeconds"])
+        renew = ends - life + min(life * 0.8, _OLDEST) - timedelta(seconds=random.uniform(0, _JITTER))
+        return _Token(made["status"]["token"], renew, ends)
 
     def forget_pod(self, uid: str) -> None:
         for key in [k for k in self._tokens if k[0] == uid]:

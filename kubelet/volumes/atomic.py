@@ -35,8 +35,8 @@ def write(directory: Path, payload: Payload, group: int | None = None) -> bool:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.data)
         target.chmod(file.mode | (0o440 if group is not None else 0))
-        if group is not None:
-            os.chown(target, -1, group)
+        if group is not None or file.user is not None:
+            os.chown(target, -1 if file.user is None else file.user, -1 if group is None else group)
     fresh = directory / "..data_tmp"
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(new.name)

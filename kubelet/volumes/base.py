@@ -30,6 +30,8 @@ class Context:
 class File:
     data: bytes
     mode: int
+    user: int | None = None
+    """Whose it is; None: root's."""
 
 
 Payload = dict[str, File]

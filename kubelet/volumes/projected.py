@@ -1,4 +1,8 @@
-"""projected: several sources in one directory, service account tokens among them."""
+"""projected: several sources in one directory, service account tokens among them.
+
+https://kubernetes.io/docs/concepts/storage/projected-volumes/ ; who may read a token:
+https://github.com/kubernetes/enhancements/tree/master/keps/sig-auth/1205-bound-service-account-tokens#file-permission
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,15 @@ async def payload(context: Context, source: Mapping[str, Any], default_mode: int
             wanted = part["serviceAccountToken"]
             seconds = int(wanted.get("expirationSeconds") or _TOKEN_SECONDS)
             token = await context.lookup.token(context.pod, wanted.get("audience") or "", seconds)
-            files[wanted["path"]] = File(token.encode(), default_mode)
+            files[wanted["path"]] = File(token.encode(), *_guard(context.pod["spec"], default_mode))
         else:
             raise VolumeError(f"projected source {', '.join(part)} is not supported on this node")
     return files
+
+
+def _guard(spec: Mapping[str, Any], mode: int) -> tuple[int, int | None]:
+    """Mode and owner of a token: for the one user that all containers run as, or the pod's group, when there is one."""
+    own, every = spec.get("securityContext") or {}, [*(spec.get("initContainers") or []), *spec["containers"]]
+    users = {(c.get("securityContext") or {}).get("runAsUser", own.get("runAsUser")) for c in every}
+    user = users.pop() if len(users) == 1 else None
+    return (mode if user is None and own.get("fsGroup") is None else 0o600), user

@@ -94,6 +94,7 @@ async def measure(report: Report, directory: Path) -> None:
 
 async def _measure(report: Report, etcd: EtcdServer, server: ApiServer) -> None:
     context = load.client_context(server)
+    await load.make_account(server)
     host = f"127.0.0.1:{server.port}"
     idle = memory.rss(server.pid)
 

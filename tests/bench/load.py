@@ -120,6 +120,15 @@ async def run(
     return Result(requests, seconds, latencies, size)
 
 
+async def make_account(server: ApiServer) -> None:
+    """The account that pods of namespace `default` run as, where no controller makes it."""
+    data = request(
+        "POST", "/api/v1/namespaces/default/serviceaccounts", f"127.0.0.1:{server.port}",
+        b'{"metadata":{"name":"default"}}',
+    )  # fmt: skip
+    await run(server.port, client_context(server), lambda _: data, requests=1, connections=1, expect=201)
+
+
 def client_context(server: ApiServer) -> ssl.SSLContext:
     """TLS with the administrator's certificate."""
     context = ssl.create_default_context(cafile=server.pki.file("ca.crt"))

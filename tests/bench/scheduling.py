@@ -92,6 +92,7 @@ async def _run(directory: Path, nodes: int, spec: dict[str, Any]) -> float:
         )
         print(f"    {nodes} nodes registered at {made.per_second:,.0f} /s")
         path = "/api/v1/namespaces/default/pods"
+        await load.make_account(server)
         await load.run(
             server.port, context, lambda n: load.request("POST", path, host, _pod(n, spec)), requests=_PODS, expect=201
         )

@@ -141,6 +141,7 @@ async def _connect(port: int, context: ssl.SSLContext, listener: Listener) -> as
 async def _large_list(report: Report, server: ApiServer) -> None:
     context, host = load.client_context(server), f"127.0.0.1:{server.port}"
     path = "/api/v1/namespaces/default/pods"
+    await load.make_account(server)
     await load.run(
         server.port, context, lambda n: load.request("POST", path, host, api.pod(n)), requests=PODS, expect=201
     )

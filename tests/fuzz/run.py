@@ -153,6 +153,8 @@ async def fuzz(config: RestConfig, directory: Path, *, seed: int, seconds: float
     connection = Connection(config, directory)
     namespace = Sent("POST", "/api/v1/namespaces", _SENDS_JSON, b'{"metadata":{"name":"fuzz"}}')
     assert (await connection.ask(namespace)).code in (201, 409)
+    account = Sent("POST", "/api/v1/namespaces/fuzz/serviceaccounts", _SENDS_JSON, b'{"metadata":{"name":"default"}}')
+    assert (await connection.ask(account)).code in (201, 409)
     fuzzer = Fuzzer(await _documents(connection), "fuzz", random.Random(seed))
     connection.close()
     until = time.monotonic() + seconds

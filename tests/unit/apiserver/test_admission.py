@@ -18,7 +18,6 @@ from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taint import TaintNodesByCondition
 from apiserver.admission.priority import Priority
 from apiserver.admission.runtime_class import RuntimeClass
-from apiserver.admission.service_account import ServiceAccount
 from apiserver.admission.toleration_seconds import DefaultTolerationSeconds
 from apiserver.auth.user import User
 from apiserver.storage.store import Store
@@ -92,13 +91,6 @@ async def test_namespaces_of_the_cluster_stay() -> None:
     gone = attempt(NAMESPACES, verb="delete", namespace="", name="kube-system")
     with pytest.raises(Forbidden, match='namespaces "kube-system" is forbidden: this namespace may not be deleted'):
         await admit(NamespaceLifecycle(STORE), gone)
-
-
-async def test_a_pod_runs_as_default_unless_it_says_otherwise() -> None:
-    pod = await admit(ServiceAccount(), attempt(PODS, {"metadata": {}, "spec": {}}))
-    assert pod["spec"] == {"serviceAccountName": "default", "serviceAccount": "default"}
-    named = await admit(ServiceAccount(), attempt(PODS, {"metadata": {}, "spec": {"serviceAccountName": "app"}}))
-    assert named["spec"]["serviceAccount"] == "app"
 
 
 async def test_a_pod_tolerates_a_lost_node_for_five_minutes() -> None:
