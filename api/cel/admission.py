@@ -11,7 +11,7 @@ k8s.io/apiserver/pkg/admission/plugin/cel.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from api.cel.authorization import AUTHORIZER
@@ -162,8 +162,8 @@ class Conditions:
     def __init__(self, given: Sequence[Obj] | None, scope: Scope) -> None:
         self._expressions = [Expression(condition["expression"], scope) for condition in given or ()]
 
-    def __bool__(self) -> bool:
-        return bool(self._expressions)
+    def __iter__(self) -> Iterator[Expression]:
+        return iter(self._expressions)
 
     def met(self, values: Values) -> bool:
         """Failed, when no condition is false and some have no value."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from api.cel import authorization, library, literals, macros, network, syntax, types
+from api.cel import authorization, library, literals, macros, network, patches, syntax, types
 from api.cel.functions import TABLE, Overload
 from api.cel.runtime import (
     Code,
@@ -34,7 +34,7 @@ from api.cel.syntax import CompileError, Node
 from api.cel.types import BOOL, DYN, INT, STRING, TYPE, Type, optional_of, substitute, unify
 from api.cel.values import NONE, EvaluationError, Optional, TypeValue, equal, type_name
 
-LIBRARIES = (authorization, library, network)
+LIBRARIES = (authorization, library, network, patches)
 """Imported for the rows they add to the table of functions."""
 
 _LITERALS = {"duration": 1, "timestamp": 1, "matches": 2, "find": 2, "findAll": 2}

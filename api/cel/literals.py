@@ -8,7 +8,7 @@ from api.cel import syntax
 from api.cel.runtime import UNDECIDED, Code, Frame, Run
 from api.cel.syntax import Node
 from api.cel.types import DYN, UNKNOWN, Type, list_of, map_of, unify
-from api.cel.values import EvaluationError, type_name
+from api.cel.values import EvaluationError, Struct, type_name
 
 if TYPE_CHECKING:
     from api.cel.compiler import Compiler
@@ -89,7 +89,8 @@ def struct(c: Compiler, node: syntax.Struct) -> Code:
         cost, flat = cost + value.cost, flat + value.flat
 
     def run(frame: Frame) -> dict[str, Any]:
-        made = {}
+        made = Struct()
+        made.cel_type = type_.name
         for key, value, maybe in entries:
             content = value(frame)
             if not maybe or content.present:

@@ -73,6 +73,12 @@ class SetList(list[Any]):
     """A list without duplicates, whose order does not matter for equality."""
 
 
+class Struct(dict[str, Any]):
+    """An object that an expression spells out; cel_type is the name it goes by."""
+
+    cel_type = ""
+
+
 class MapList(list[Any]):
     """A list of objects told apart by some of their fields."""
 

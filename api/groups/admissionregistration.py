@@ -1,4 +1,4 @@
-"""The rows of admissionregistration.k8s.io/v1."""
+"""The rows of admissionregistration.k8s.io."""
 
 from __future__ import annotations
 
@@ -18,6 +18,28 @@ MUTATING_WEBHOOK_CONFIGURATIONS = Resource(
     categories=_CATEGORIES,
     has_generation=True,
     hooks=webhook.WEBHOOKS,
+)
+MUTATING_ADMISSION_POLICIES = Resource(
+    _GROUP,
+    "v1beta1",
+    "MutatingAdmissionPolicy",
+    "mutatingadmissionpolicies",
+    "mutatingadmissionpolicy",
+    False,
+    categories=_CATEGORIES,
+    has_generation=True,
+    hooks=admission_policy.MUTATING_POLICY,
+)
+MUTATING_ADMISSION_POLICY_BINDINGS = Resource(
+    _GROUP,
+    "v1beta1",
+    "MutatingAdmissionPolicyBinding",
+    "mutatingadmissionpolicybindings",
+    "mutatingadmissionpolicybinding",
+    False,
+    categories=_CATEGORIES,
+    has_generation=True,
+    hooks=admission_policy.MUTATING_POLICY_BINDING,
 )
 VALIDATING_ADMISSION_POLICIES = Resource(
     _GROUP,
@@ -55,6 +77,8 @@ VALIDATING_WEBHOOK_CONFIGURATIONS = Resource(
 )
 
 ROWS = (
+    MUTATING_ADMISSION_POLICIES,
+    MUTATING_ADMISSION_POLICY_BINDINGS,
     MUTATING_WEBHOOK_CONFIGURATIONS,
     VALIDATING_ADMISSION_POLICIES,
     VALIDATING_ADMISSION_POLICY_BINDINGS,

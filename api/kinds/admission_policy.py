@@ -1,4 +1,4 @@
-"""ValidatingAdmissionPolicy and its binding: defaults, validation, columns.
+"""ValidatingAdmissionPolicy, MutatingAdmissionPolicy and their bindings: defaults, validation, columns.
 
 Rules and wording follow k8s.io/kubernetes/pkg/apis/admissionregistration/validation. Expressions are checked for being
 there; what they say is the evaluator's.
@@ -23,6 +23,10 @@ from api.validation import (
 )
 
 _AUDIT_ANNOTATIONS, _AUDIT_EXPRESSION = 20, 5 * 1024
+_RESERVED = frozenset(
+    ("true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import",
+     "let", "loop", "package", "namespace", "return", "var", "void", "while")
+)  # fmt: skip
 
 
 def _default_match(match: Obj | None) -> None:
@@ -96,7 +100,7 @@ def _validation(rule: Obj, field: str) -> Errors:
 def _variable(variable: Obj, field: str) -> Errors:
     name = variable.get("name") or ""
     errors = expression(variable, "name", field, "name is not specified")
-    if name.strip() and not (name.isidentifier() and name.isascii()):
+    if name.strip() and not (name.isidentifier() and name.isascii() and name not in _RESERVED):
         errors.append(invalid(f"{field}.name", name, "name is not a valid CEL identifier"))
     return errors + expression(variable, "expression", field, "expression is not specified")
 
@@ -109,7 +113,7 @@ def _audit(annotation: Obj, field: str) -> Errors:
     return errors
 
 
-_POLICY: tuple[Row, ...] = (
+_EITHER: tuple[Row, ...] = (
     ("failurePolicy", needed_of("Fail", "Ignore")),
     ("paramKind", given(_param_kind)),
     (
@@ -119,9 +123,8 @@ _POLICY: tuple[Row, ...] = (
     ("matchConstraints.resourceRules", needed()),
     ("matchConditions", match_conditions),
     ("variables", each(_variable)),
-    ("validations", each(_validation)),
-    ("auditAnnotations", each(_audit)),
 )
+_POLICY: tuple[Row, ...] = (*_EITHER, ("validations", each(_validation)), ("auditAnnotations", each(_audit)))
 
 
 def _validate_policy(policy: Obj, _: Obj | None) -> Errors:
@@ -133,7 +136,38 @@ def _validate_policy(policy: Obj, _: Obj | None) -> Errors:
     if len(audits) > _AUDIT_ANNOTATIONS:
         why = f"must not have more than {_AUDIT_ANNOTATIONS} auditAnnotations"
         errors.append(invalid("spec.auditAnnotations", shown(audits), why))
+    name = policy["metadata"].get("name", "")
+    for index, audit in enumerate(audits):
+        errors += qualified_name(f"{name}/{audit.get('key', '')}", f"spec.auditAnnotations[{index}].key")
     return errors + unique(audits, "spec.auditAnnotations", "key")
+
+
+# Where each type of a mutation has its expression.
+_PATCHES = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
+
+
+def _mutation(mutation: Obj, field: str) -> Errors:
+    kind = mutation.get("patchType") or ""
+    if kind not in _PATCHES:
+        return needed_of(*_PATCHES)(kind, f"{field}.patchType")
+    errors: Errors = []
+    for of_kind, name in _PATCHES.items():
+        patch = mutation.get(name)
+        if of_kind != kind and patch is not None:
+            errors.append(invalid(f"{field}.{name}", shown(patch), f"must not be specified when patchType is {kind}"))
+        elif of_kind == kind and not patch:
+            errors.append(required(f"{field}.{name}", f"must be specified when patchType is {kind}"))
+        elif of_kind == kind and patch:
+            errors += expression(patch, "expression", f"{field}.{name}", "expression is not specified")
+    return errors
+
+
+_MUTATING: tuple[Row, ...] = (
+    *_EITHER,
+    ("mutations", needed("mutations must contain at least one item")),
+    ("mutations", each(_mutation)),
+    ("reinvocationPolicy", needed_of("IfNeeded", "Never")),
+)
 
 
 def _param_ref(reference: Obj, field: str) -> Errors:
@@ -163,12 +197,12 @@ def _actions(actions: list[str] | None, field: str) -> Errors:
     return errors if actions else [*errors, required(field, "at least one validation action is required")]
 
 
-_BINDING: tuple[Row, ...] = (
+_MUTATING_BINDING: tuple[Row, ...] = (
     ("policyName", needed_as(dns_subdomain)),
     ("paramRef", given(_param_ref)),
     ("matchResources", given(_matched)),
-    ("validationActions", _actions),
 )
+_BINDING: tuple[Row, ...] = (*_MUTATING_BINDING, ("validationActions", _actions))
 
 
 def _param_kind_cell(policy: Obj) -> str:
@@ -182,12 +216,24 @@ VALIDATING_POLICY = tabled(
     Cell("ParamKind", _param_kind_cell),
     AGE,
 )
-VALIDATING_POLICY_BINDING = tabled(
-    Hooks(
-        default=lambda binding: _default_match((binding.get("spec") or {}).get("matchResources")),
-        validate=lambda binding, _: check(binding.get("spec") or {}, "spec", _BINDING),
-    ),
-    Cell("PolicyName", at("spec", "policyName")),
-    Cell("ParamRef", at("spec", "paramRef", "name", absent="<unset>")),
+MUTATING_POLICY = tabled(
+    Hooks(default=_default_policy, validate=lambda policy, _: check(policy["spec"], "spec", _MUTATING)),
+    Cell("Mutations", count("spec", "mutations"), "integer"),
+    Cell("ParamKind", _param_kind_cell),
     AGE,
 )
+
+
+def _binding(rows: tuple[Row, ...]) -> Hooks:
+    return tabled(
+        Hooks(
+            default=lambda binding: _default_match((binding.get("spec") or {}).get("matchResources")),
+            validate=lambda binding, _: check(binding.get("spec") or {}, "spec", rows),
+        ),
+        Cell("PolicyName", at("spec", "policyName")),
+        Cell("ParamRef", at("spec", "paramRef", "name", absent="<unset>")),
+        AGE,
+    )
+
+
+VALIDATING_POLICY_BINDING, MUTATING_POLICY_BINDING = _binding(_BINDING), _binding(_MUTATING_BINDING)

@@ -121,6 +121,16 @@ KINDS: list[tuple[str, str, str, dict[str, Any], str, str]] = [
         "NAME|POLICYNAME|PARAMREF|AGE", "p|<unset>|AGE",
     ),
     (
+        "mutatingadmissionpolicies", "admissionregistration.k8s.io/v1beta1", "MutatingAdmissionPolicy",
+        {"spec": {"matchConstraints": MATCH, "reinvocationPolicy": "Never", "mutations": [
+            {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "Object{}"}}]}},
+        "NAME|MUTATIONS|PARAMKIND|AGE", "1|<unset>|AGE",
+    ),
+    (
+        "mutatingadmissionpolicybindings", "admissionregistration.k8s.io/v1beta1", "MutatingAdmissionPolicyBinding",
+        {"spec": {"policyName": "p"}}, "NAME|POLICYNAME|PARAMREF|AGE", "p|<unset>|AGE",
+    ),
+    (
         "flowschemas", "flowcontrol.apiserver.k8s.io/v1", "FlowSchema",
         {"spec": {"priorityLevelConfiguration": {"name": "exempt"}}},
         "NAME|PRIORITYLEVEL|MATCHINGPRECEDENCE|DISTINGUISHERMETHOD|AGE|MISSINGPL", "exempt|1000|<none>|AGE|.*",

@@ -36,6 +36,8 @@ resourcequotas quota v1 true ResourceQuota
 secrets v1 true Secret
 serviceaccounts sa v1 true ServiceAccount
 services svc v1 true Service
+mutatingadmissionpolicies admissionregistration.k8s.io/v1beta1 false MutatingAdmissionPolicy
+mutatingadmissionpolicybindings admissionregistration.k8s.io/v1beta1 false MutatingAdmissionPolicyBinding
 mutatingwebhookconfigurations admissionregistration.k8s.io/v1 false MutatingWebhookConfiguration
 validatingadmissionpolicies admissionregistration.k8s.io/v1 false ValidatingAdmissionPolicy
 validatingadmissionpolicybindings admissionregistration.k8s.io/v1 false ValidatingAdmissionPolicyBinding
