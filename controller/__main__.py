@@ -25,8 +25,12 @@ def _network(text: str) -> str:
 
 
 def _pem(path: str) -> str:
+    return _content(path).decode()
+
+
+def _content(path: str) -> bytes:
     try:
-        return Path(path).read_text() if path else ""
+        return Path(path).read_bytes() if path else b""
     except OSError as error:
         raise ArgumentTypeError(f"cannot read {path}: {error.strerror}") from error
 
@@ -47,6 +51,15 @@ def parser() -> ArgumentParser:
                        help="how often nodes are looked at (default 5s)")  # fmt: skip
     flags.add_argument("--root-ca-file", type=_pem, default="", metavar="FILE", dest="root_ca",
                        help="publish this CA as kube-root-ca.crt in every namespace")  # fmt: skip
+    flags.add_argument("--service-account-private-key-file", type=_content, default=b"", metavar="FILE",
+                       dest="account_key", help="fill Secrets of type kubernetes.io/service-account-token")  # fmt: skip
+    flags.add_argument("--cluster-signing-cert-file", type=_content, default=b"", metavar="FILE",
+                       dest="signing_certificate", help="CA that signs approved certificate requests")  # fmt: skip
+    flags.add_argument("--cluster-signing-key-file", type=_content, default=b"", metavar="FILE",
+                       dest="signing_key", help="and its key")  # fmt: skip
+    flags.add_argument("--cluster-signing-duration", type=daemon.duration, default=defaults.signing_duration,
+                       metavar="DURATION", dest="signing_duration",
+                       help="longest life of what it signs (default 8760h)")  # fmt: skip
     return flags
 
 
@@ -58,6 +71,10 @@ async def serve(d: Daemon) -> None:
         node_monitor_grace_period=args.node_monitor_grace_period,
         node_monitor_period=args.node_monitor_period,
         root_ca=args.root_ca,
+        account_key=args.account_key,
+        signing_certificate=args.signing_certificate,
+        signing_key=args.signing_key,
+        signing_duration=args.signing_duration,
     )
     manager = Manager(d.client, d.clock, options)
     d.ready_when("informer-sync", lambda: manager.ready)

@@ -39,6 +39,10 @@ class Options:
     node_monitor_grace_period: float = 40.0
     node_monitor_period: float = 5.0
     root_ca: str = ""  # PEM; "" = no kube-root-ca.crt config maps
+    account_key: bytes = b""  # PEM; signs tokens in Secrets
+    signing_certificate: bytes = b""  # PEM; with its key, signs approved certificate requests
+    signing_key: bytes = b""
+    signing_duration: float = 365 * 24 * 3600.0
 
 
 def _by_node(obj: Obj) -> list[str]:

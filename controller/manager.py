@@ -15,6 +15,9 @@ from client import log
 from client.clock import Clock
 from client.http import ApiClient
 from client.informer import Informers
+from controller.account_tokens import AccountTokensLoop
+from controller.bootstrap_signer import BootstrapSignerLoop, TokenCleanerLoop
+from controller.certificates import CertificatesCleanerLoop, CertificatesLoop
 from controller.context import Context, Loop, Options
 from controller.deployment import DeploymentLoop
 from controller.disruption import DisruptionLoop
@@ -53,6 +56,11 @@ LOOPS = (
     Row("namespace", NamespaceLoop),
     Row("serviceaccount", ServiceAccountLoop),
     Row("root-ca", RootCaLoop),
+    Row("account-tokens", AccountTokensLoop),
+    Row("certificates", CertificatesLoop),
+    Row("certificates-cleaner", CertificatesCleanerLoop),
+    Row("bootstrap-signer", BootstrapSignerLoop),
+    Row("token-cleaner", TokenCleanerLoop),
     Row("garbage-collector", GarbageCollectorLoop),  # last: it listens to the informers of the others
 )
 

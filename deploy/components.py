@@ -137,7 +137,7 @@ def _apiserver(layout: Layout, cluster: Cluster, places: Places) -> Component:
         "--encryption-provider-config", str(layout.encryption_file), "--encryption-provider-config-automatic-reload",
         "--service-account-key-file", str(pki / "sa.pub"),
         "--service-account-signing-key-file", str(pki / "sa.key"),
-        "--service-account-issuer", f"https://kubernetes.default.svc.{DOMAIN}",
+        "--service-account-issuer", f"https://kubernetes.default.svc.{DOMAIN}", "--enable-bootstrap-token-auth",
     )  # fmt: skip
     files = (
         *_pair(pki / "apiserver", pki / "ca.crt"), *_pair(pki / "apiserver-kubelet-client"),
@@ -152,6 +152,9 @@ def _controller(layout: Layout) -> Component:
     argv = python(
         "controller", "--kubeconfig", str(kubeconfig), "--leader-elect", "--cluster-cidr", POD_CIDR,
         "--node-cidr-mask-size", str(NODE_MASK), "--root-ca-file", str(layout.pki / "ca.crt"),
+        "--service-account-private-key-file", str(layout.pki / "sa.key"),
+        "--cluster-signing-cert-file", str(layout.pki / "ca.crt"),
+        "--cluster-signing-key-file", str(layout.pki / "ca.key"),
         "--healthz-port", str(HEALTH_PORTS["controller"]),
     )  # fmt: skip
     port = HEALTH_PORTS["controller"]

@@ -49,7 +49,7 @@ class ApiServer(Process):
             "--requestheader-client-ca-file", pki.file("front-proxy-ca.crt"),
             "--requestheader-allowed-names", "front-proxy-client",
             "--service-account-key-file", pki.file("sa.pub"),
-            "--service-account-signing-key-file", pki.file("sa.key"),
+            "--service-account-signing-key-file", pki.file("sa.key"), "--enable-bootstrap-token-auth",
             *arguments,
         ]  # fmt: skip
         super().__init__("apiserver", argv, directory / "apiserver.log", ready=self.is_ready, cwd=ROOT)
