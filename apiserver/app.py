@@ -27,6 +27,7 @@ from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taint import TaintNodesByCondition
 from apiserver.admission.priority import Priority
+from apiserver.admission.quota.plugin import ResourceQuota
 from apiserver.admission.role_grants import RoleGrants
 from apiserver.admission.runtime_class import RuntimeClass
 from apiserver.admission.service_account import ServiceAccount
@@ -107,6 +108,7 @@ def build_context(options: Options) -> Context:
         DefaultIngressClass(store),
         Expressions(),
         RoleGrants(authorizer),  # after all that may change a role
+        ResourceQuota(store, _now, configured.get("ResourceQuota")),  # last: it charges what comes in
     ]
     return Context(
         options=options,

@@ -15,6 +15,7 @@ from api.meta import Obj
 from api.registry import Resource
 from apiserver.auth.user import User
 from apiserver.request import Request
+from apiserver.storage.writes import Put
 
 _OPTIONS = {"create": "CreateOptions", "update": "UpdateOptions"}
 
@@ -46,6 +47,8 @@ class Attempt:
     reinvoked: bool = False
     kept: dict[str, Any] = field(default_factory=dict)
     """What a step keeps of its first run for its second, under its name."""
+    put: Put | None = None
+    """Writes the object, when something else is to be written with it."""
 
     def __post_init__(self) -> None:
         if self.request is not None:

@@ -72,7 +72,7 @@ async def create(
             await _check_absent(context, res, obj)
             return obj
         try:
-            return await context.store.create(res, obj)
+            return await context.store.create(res, obj, put=attempt.put)
         except ClaimTaken as lost:
             _again(obj, lost.claim, picked, avoid)
         except AlreadyExists:

@@ -16,7 +16,7 @@ from apiserver.auth.user import User
 from apiserver.context import Context
 from apiserver.request import Request
 from apiserver.routes.create import assign
-from apiserver.storage.store import Change, ClaimTaken
+from apiserver.storage.store import Change, ClaimTaken, Put
 from apiserver.storage.stored import Stored
 
 Transform = Callable[[Obj], Obj]
@@ -87,7 +87,7 @@ async def change(
         if dry_run:
             return new
         try:
-            return await _write(context, res, current, new)
+            return await _write(context, res, current, new, attempt.put)
         except Conflict:
             fresh = True
         except ClaimTaken as lost:
@@ -135,11 +135,13 @@ def _ruled_by(res: Resource, subresource: str) -> str:
     return subresource if subresource == "status" or subresource in res.hooks.doors else ""
 
 
-async def _write(context: Context, res: Resource, current: Stored, new: Obj) -> Stored | Obj:
+async def _write(context: Context, res: Resource, current: Stored, new: Obj, put: Put | None) -> Stored | Obj:
     if deletion.is_over(new):
         return await remove(context, res, current, new)
     revision = new["metadata"]["resourceVersion"]
-    return await context.store.update(res, current.namespace, current.name, to(new), resource_version=revision)
+    return await context.store.update(
+        res, current.namespace, current.name, to(new), resource_version=revision, put=put
+    )
 
 
 async def remove(context: Context, res: Resource, current: Stored, new: Obj) -> Obj:

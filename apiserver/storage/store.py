@@ -28,9 +28,9 @@ from apiserver.storage.etcd import Etcd
 from apiserver.storage.sealed import SealedEtcd, follow
 from apiserver.storage.stored import Page, Stored, WatchEvent
 from apiserver.storage.watchers import Watch
-from apiserver.storage.writes import Change, ClaimTaken, Guard, Writes
+from apiserver.storage.writes import Change, ClaimTaken, Guard, Put, Writes
 
-__all__ = ["Change", "ClaimTaken", "Guard", "Page", "Store", "Stored", "Watch", "WatchEvent"]
+__all__ = ["Change", "ClaimTaken", "Guard", "Page", "Put", "Store", "Stored", "Watch", "WatchEvent"]
 
 
 class Store(Writes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from time import perf_counter
 
@@ -22,6 +22,8 @@ from apiserver.storage.stored import Stored
 
 Change = Callable[[Obj], Obj | None]
 Guard = Callable[[Obj], None]
+Put = Callable[[str, Resource, Txn], Awaitable[Outcome]]
+"""Sends a Txn: what it does, to objects of which row."""
 _NO_CLAIMS = Hooks().claims  # most kinds: their objects need not be read to know it
 
 
@@ -43,8 +45,9 @@ class Writes(Reads):
         """Where the latency of writes is to be counted: by operation, group, resource."""
         self._seconds = seconds
 
-    async def create(self, res: Resource, obj: Obj) -> Stored:
-        """AlreadyExists; ClaimTaken. namespace and name are the object's own."""
+    async def create(self, res: Resource, obj: Obj, *, put: Put | None = None) -> Stored:
+        """AlreadyExists; ClaimTaken. namespace and name are the object's own. `put` writes it, when it is not to be
+        written alone."""
         self.check_filled()
         namespace, name = meta.namespace(obj) if res.namespaced else "", meta.name(obj)
         lying, claims_of = await self.views.to_stored(res, obj), keys.lies_as(res).hooks.claims
@@ -55,7 +58,7 @@ class Writes(Reads):
             {path: draft.value, **{keys.claim(c): path.encode() for c in claims}},
         )
         with self._cache.expecting(path, draft):
-            outcome = await self._put("create", res, txn)
+            outcome = await (put or self.put)("create", res, txn)
             if outcome.succeeded:
                 return await self._written(res, namespace, name, draft, outcome.revision)
         if outcome.found[path] is not None:
@@ -71,6 +74,7 @@ class Writes(Reads):
         *,
         resource_version: str = "",
         uid: str = "",
+        put: Put | None = None,
     ) -> Stored:
         """change(a copy of the current object) → the new one, or None to write nothing; it may raise, and may be
         called again when another writer was faster. NotFound; Conflict when the object is not at the pinned
@@ -117,7 +121,7 @@ class Writes(Reads):
                 [keys.claim(c) for c in old_claims - new_claims],
             )
             with self._cache.expecting(path, draft):
-                outcome = await self._put("update", res, txn)
+                outcome = await (put or self.put)("update", res, txn)
                 if outcome.succeeded:
                     return await self._written(res, namespace, name, draft, outcome.revision)
             current, live = self._beaten(res, namespace, name, path, current, outcome, new_claims), True
@@ -144,7 +148,7 @@ class Writes(Reads):
                 return restamp(view, outcome.revision)
             current, live = self._beaten(res, namespace, name, path, current, outcome, set()), True
 
-    async def _put(self, operation: str, res: Resource, txn: Txn) -> Outcome:
+    async def put(self, operation: str, res: Resource, txn: Txn) -> Outcome:
         ttl = keys.lies_as(res).ttl
         if not ttl:
             return await self._timed(operation, res, txn)
