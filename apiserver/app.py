@@ -26,6 +26,7 @@ from apiserver.admission.ingress_class import DefaultIngressClass
 from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taint import TaintNodesByCondition
+from apiserver.admission.pod_security.step import PodSecurity
 from apiserver.admission.priority import Priority
 from apiserver.admission.quota.plugin import ResourceQuota
 from apiserver.admission.role_grants import RoleGrants
@@ -101,6 +102,7 @@ def build_context(options: Options) -> Context:
         ServiceAccount(store),
         NodeRestriction(store),
         TaintNodesByCondition(),
+        PodSecurity(store, configured.get("PodSecurity")),
         Priority(store),
         DefaultTolerationSeconds(),
         RuntimeClass(store),

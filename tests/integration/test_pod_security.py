@@ -1,0 +1,117 @@
+"""Pod Security admission as upstream's kubectl and the documentation's walk-throughs see it.
+
+https://kubernetes.io/docs/tutorials/security/ns-level-pss/ ,
+https://kubernetes.io/docs/tasks/configure-pod-container/enforce-standards-namespace-labels/ ,
+https://kubernetes.io/docs/tasks/configure-pod-container/enforce-standards-admission-controller/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.apiserver import ApiServer
+from tests.harness.etcd import EtcdServer
+from tests.harness.upstream import Kubectl
+from tests.integration.manifests import pod
+
+PREFIX = "pod-security.kubernetes.io"
+RESTRICTED = (
+    'allowPrivilegeEscalation != false (container "{0}" must set securityContext.allowPrivilegeEscalation=false), '
+    'unrestricted capabilities (container "{0}" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != '
+    'true (pod or container "{0}" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container "{0}" '
+    'must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")'
+)
+
+
+def privileged(name: str) -> dict[str, Any]:
+    made = pod(name)
+    made["spec"]["containers"][0]["securityContext"] = {"privileged": True}
+    return made
+
+
+def test_a_labelled_namespace(kubectl: Kubectl, namespace: str) -> None:
+    """ns-level-pss: baseline is enforced, restricted is warned of and audited."""
+    told = kubectl.run("apply", "-f", "-", stdin=privileged("old")).ok()
+    assert told.stderr == ""
+    labels = [f"{PREFIX}/{mode}" for mode in ("enforce=baseline", "warn=restricted", "audit=restricted")]
+    told = kubectl.run("label", "--dry-run=server", "--overwrite", "ns", namespace, *labels).ok()
+    assert told.stderr.splitlines() == [
+        f'Warning: existing pods in namespace "{namespace}" violate the new PodSecurity enforce level "baseline:latest"',
+        "Warning: old: privileged",
+    ]
+    kubectl.run("label", "--overwrite", "ns", namespace, *labels).ok()
+    told = kubectl.run("apply", "-f", "-", stdin=pod("plain")).ok()
+    assert told.stderr == f'Warning: would violate PodSecurity "restricted:latest": {RESTRICTED.format("main")}\n'
+    told = kubectl.run("apply", "-f", "-", stdin=privileged("bad")).failed()
+    assert told.stderr == (
+        'Error from server (Forbidden): error when creating "STDIN": pods "bad" is forbidden: violates PodSecurity '
+        '"baseline:latest": privileged (container "main" must not set securityContext.privileged=true)\n'
+    )
+    told = kubectl.run("create", "deployment", "web", "--image=nginx").ok()
+    assert told.stderr == f'Warning: would violate PodSecurity "restricted:latest": {RESTRICTED.format("nginx")}\n'
+    told = kubectl.run("label", "--overwrite", "ns", namespace, f"{PREFIX}/enforce=strict").failed()
+    assert "must be one of privileged, baseline, restricted" in told.stderr
+    kubectl.run("label", "pod", "old", "touched=yes").ok()  # it breaks what holds now, and stays
+
+
+CONFIGURATION = """
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+- name: PodSecurity
+  configuration:
+    apiVersion: pod-security.admission.config.k8s.io/v1
+    kind: PodSecurityConfiguration
+    defaults: {enforce: baseline, enforce-version: latest, warn: restricted, warn-version: v1.24}
+    exemptions: {usernames: [boss], namespaces: [kube-system]}
+"""
+
+
+@pytest.fixture(scope="module")
+def configured(etcd_server: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A second server on the same objects, with defaults for all namespaces."""
+    directory = tmp_path_factory.mktemp("configured")
+    (directory / "admission.yaml").write_text(CONFIGURATION)
+    server = ApiServer(directory, etcd_server, "--admission-control-config-file", str(directory / "admission.yaml"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def test_a_configured_cluster(configured: ApiServer, namespace: str) -> None:
+    """enforce-standards-admission-controller: defaults hold in every namespace, but for who and what is exempt."""
+    kubectl = Kubectl(configured.kubeconfig(configured.admin()), namespace)
+    assert 'violates PodSecurity "baseline:latest": privileged' in (
+        kubectl.run("apply", "-f", "-", stdin=privileged("bad")).failed().stderr
+    )
+    told = kubectl.run("apply", "-f", "-", stdin=pod("plain")).ok()
+    assert 'would violate PodSecurity "restricted:v1.24"' in told.stderr
+    boss = Kubectl(configured.kubeconfig(configured.identity("boss", "system:masters"), "boss"), namespace)
+    assert boss.run("apply", "-f", "-", stdin=privileged("bad")).ok().stderr == ""
+    told = kubectl.run("label", "ns", "kube-system", f"{PREFIX}/enforce=restricted", "--dry-run=server").ok()
+    assert told.stderr == (
+        'Warning: namespace "kube-system" is exempt from Pod Security, and the policy (enforce=restricted:latest) will '
+        "be ignored\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (("--enable-admission-plugins", "PodSecurty"), "--enable-admission-plugins: there is no plugin PodSecurty"),
+        (("--admission-control-config-file", "/nowhere.yaml"), "/nowhere.yaml: No such file or directory"),
+    ],
+)
+def test_a_server_does_not_start_with_what_it_does_not_understand(
+    etcd_server: EtcdServer, tmp_path: Path, flags: tuple[str, str], why: str
+) -> None:
+    server = ApiServer(tmp_path, etcd_server, *flags)
+    with pytest.raises(Exception, match="apiserver"):
+        server.start()
+    assert f"apiserver: error: {why}" in (tmp_path / "apiserver.log").read_text()
