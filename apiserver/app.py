@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -46,6 +47,7 @@ from apiserver.custom.conversion import Conversion
 from apiserver.custom.definitions import Definitions
 from apiserver.door import Door
 from apiserver.flow.gate import Gate
+from apiserver.flow.metrics import collect
 from apiserver.kubelet import KubeletClient
 from apiserver.metrics import Metrics
 from apiserver.openapi.documents import Documents
@@ -92,9 +94,10 @@ def build_context(options: Options) -> Context:
         registry,
         seats=options.max_requests_inflight + options.max_mutating_requests_inflight,
         streams=options.max_streams_per_user,
+        refused=counts.rejected,
     )
     gate.follow()
-    counts.flow = gate.control
+    counts.more.append(partial(collect, gate.control))
     store.views.convert = Conversion(definitions, Webhooks(store)).convert
     configured = configuration.load(options.admission_control_config_file)
     steps: list[Step] = [

@@ -16,6 +16,7 @@ from apiserver.auth.accounts import Accounts
 from apiserver.auth.authorizer import Authorizer
 from apiserver.auth.chain import Authenticator
 from apiserver.custom.definitions import Definitions
+from apiserver.flow.gate import Gate
 from apiserver.kubelet import KubeletClient
 from apiserver.metrics import Metrics
 from apiserver.options import Options
@@ -31,6 +32,7 @@ class Context:
     now: Callable[[], datetime]
     authenticator: Authenticator
     authorizer: Authorizer
+    gate: Gate
     admission: Admission
     allocator: Allocator
     accounts: Accounts

@@ -1,6 +1,6 @@
 """The way in: every request, HTTP or WebSocket, passes here and nowhere else.
 
-authentication → in-flight limit → authorization → deadline → handler → answer or Status → metrics. Requests for
+authentication → flow control → authorization → deadline → handler → answer or Status → metrics. Requests for
 resources go straight to their verb; the others (health, discovery, documents) to the FastAPI routes.
 """
 
@@ -15,18 +15,18 @@ from typing import Any
 from urllib.parse import unquote
 
 from api.cel.values import EvaluationError, parse_duration
-from api.errors import ApiError, BadRequest, InternalError, Timeout, TooManyRequests
+from api.errors import ApiError, BadRequest, InternalError, Timeout
 from apiserver.auth.impersonation import effective_user
-from apiserver.auth.user import MASTERS, User
+from apiserver.auth.user import User
 from apiserver.auth.x509 import FRONT_PROXY, Peers, told_by_proxy
 from apiserver.context import Context
+from apiserver.flow.gate import kind_of
 from apiserver.metrics import labels_of
 from apiserver.request import Message, Receive, Request, Scope, Send, parse
 from apiserver.response import Answer, Reply, Stream, Tunnel, error_reply
 from apiserver.routes.resources import is_long_running, serve
 
 DEADLINE = 60.0
-_READS = frozenset({"get", "list", "head", "options"})
 
 log = logging.getLogger("apiserver")
 
@@ -41,11 +41,8 @@ class Door:
         )
         self._context = context
         self._routes = routes
+        self._gate = context.gate
         self._inflight = context.metrics.inflight
-        self._limits = {
-            "readOnly": context.options.max_requests_inflight,
-            "mutating": context.options.max_mutating_requests_inflight,
-        }
         self._streams: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,12 +70,16 @@ class Door:
             log.exception("%s %s failed", request.method, request.path)
             answer = error_reply(InternalError("Internal error occurred: see the log of the server"))
         long_running = isinstance(answer, Stream | Tunnel)
-        if isinstance(answer, Stream):
-            await self._stream(request, answer, send)
-        elif isinstance(answer, Tunnel):
-            await self._tunnel(request, answer)
-        elif isinstance(answer, Reply):
-            await answer.send(request, send)
+        try:
+            if isinstance(answer, Stream):
+                await self._stream(request, answer, send)
+            elif isinstance(answer, Tunnel):
+                await self._tunnel(request, answer)
+            elif isinstance(answer, Reply):
+                await answer.send(request, send)
+        finally:
+            if request.streaming:
+                self._gate.close_stream(request)
         status = answer.status if isinstance(answer, Reply | Stream) else 101
         elapsed = time.perf_counter() - started
         self._context.metrics.observe(
@@ -96,13 +97,10 @@ class Door:
         await self._identify(request)
         info = request.info
         if is_long_running(request):
-            context.authorizer.check(request.user, info)
-            return await serve(context, request)
-        kind = "readOnly" if info.verb in _READS else "mutating"
+            return await self._begin(request)
         seconds = _deadline(request)
-        if self._inflight[kind] >= self._limits[kind] and MASTERS not in request.user.groups:
-            context.metrics.rejected[kind] += 1
-            raise TooManyRequests("Too many requests, please try again later.", {"retryAfterSeconds": 1})
+        seconds -= await self._gate.enter(request, seconds)
+        kind = kind_of(info)
         self._inflight[kind] += 1
         try:
             context.authorizer.check(request.user, info)
@@ -118,6 +116,18 @@ class Door:
             ) from error
         finally:
             self._inflight[kind] -= 1
+            self._gate.leave(request)
+
+    async def _begin(self, request: Request) -> Answer:
+        """Something that may go on for long. A watch has a seat until all that it begins with is out."""
+        self._gate.open_stream(request)
+        if request.info.verb == "watch":
+            await self._gate.enter(request, DEADLINE)
+        self._context.authorizer.check(request.user, request.info)
+        answer = await serve(self._context, request)
+        if "sampan.served" not in request.scope:
+            self._gate.leave(request)  # another server's, which has seats of its own
+        return answer
 
     async def _identify(self, request: Request) -> None:
         context = self._context
@@ -201,18 +211,19 @@ class Door:
         if (await receive())["type"] != "websocket.connect":
             return
         try:
-            await self._identify(request)
-            self._context.authorizer.check(request.user, request.info)
-            answer = await serve(self._context, request)
-        except ApiError as error:
-            await _refuse(request, error_reply(error), send)
-            return
-        if not isinstance(answer, Stream):
-            await _refuse(request, error_reply(BadRequest("this path is not served over WebSocket")), send)
-            return
-        frames = answer.send_frames(receive, send, scope["subprotocols"])
-        with self._counted(request, frames) as task, contextlib.suppress(asyncio.CancelledError):
-            await task
+            try:
+                answer = await self._admit(request)
+                if not isinstance(answer, Stream):
+                    raise BadRequest("this path is not served over WebSocket")
+            except ApiError as error:
+                await _refuse(request, error_reply(error), send)
+                return
+            frames = answer.send_frames(receive, send, scope["subprotocols"])
+            with self._counted(request, frames) as task, contextlib.suppress(asyncio.CancelledError):
+                await task
+        finally:
+            if request.streaming:
+                self._gate.close_stream(request)
 
 
 def _deadline(request: Request) -> float:

@@ -6,7 +6,7 @@ https://kubernetes.io/docs/reference/instrumentation/metrics/
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector, generate_latest
@@ -39,6 +39,7 @@ class Metrics(Collector):
         self.init_events: Counter[Labels] = Counter()  # by group, resource
         self.objects: Callable[[], Mapping[Labels, int]] = dict  # by group, resource
         self.etcd_requests = Histogram(SECONDS)  # by operation, group, resource
+        self.more: list[Callable[[], Iterable[Metric]]] = []  # what other parts count
         self._build = build
         self._requests: Counter[Labels] = Counter()
         self._seconds = Histogram(SECONDS)
@@ -59,26 +60,28 @@ class Metrics(Collector):
             return {(*labels, "apiserver"): count for labels, count in counts.items()}
 
         requests = {(*key[:-2], "apiserver", *key[-2:]): n for key, n in self._requests.items()}
-        yield _counter("apiserver_request", "Requests by HTTP code.", (*own, "dry_run", "code"), requests)
-        yield _histogram("apiserver_request_duration_seconds", "Response latency.", own, self._seconds, "apiserver")
-        yield _histogram("apiserver_response_sizes", "Bytes of answers to reads.", own, self._sizes, "apiserver")
+        yield counter("apiserver_request", "Requests by HTTP code.", (*own, "dry_run", "code"), requests)
+        yield histogram("apiserver_request_duration_seconds", "Response latency.", own, self._seconds, "apiserver")
+        yield histogram("apiserver_response_sizes", "Bytes of answers to reads.", own, self._sizes, "apiserver")
         inflight = {(kind,): number for kind, number in self.inflight.items()}
-        yield _gauge("apiserver_current_inflight_requests", "Requests being served.", ("request_kind",), inflight)
+        yield gauge("apiserver_current_inflight_requests", "Requests being served.", ("request_kind",), inflight)
         running = of_server({key: n for key, n in self.longrunning.items() if n})
-        yield _gauge("apiserver_longrunning_requests", "Open watches and other streams.", own, running)
+        yield gauge("apiserver_longrunning_requests", "Open watches and other streams.", own, running)
         rejected = {(kind,): number for kind, number in self.rejected.items()}
-        yield _counter("apiserver_dropped_requests", "Requests refused with 429.", ("request_kind",), rejected)
+        yield counter("apiserver_dropped_requests", "Requests refused with 429.", ("request_kind",), rejected)
         kind = ("group", "version", "resource")
-        yield _counter("apiserver_watch_events", "Events sent to watchers.", kind, self.watch_events)
-        yield _counter("apiserver_init_events", "Events that watches began with.", ("group", "resource"),
+        yield counter("apiserver_watch_events", "Events sent to watchers.", kind, self.watch_events)
+        yield counter("apiserver_init_events", "Events that watches began with.", ("group", "resource"),
                        self.init_events)  # fmt: skip
         objects = self.objects()
         qualified = {(f"{plural}.{group}" if group else plural,): n for (group, plural), n in objects.items()}
-        yield _gauge("apiserver_storage_objects", "Stored objects.", ("resource",), qualified)
-        yield _gauge("apiserver_resource_objects", "Stored objects.", ("group", "resource"), objects)
+        yield gauge("apiserver_storage_objects", "Stored objects.", ("resource",), qualified)
+        yield gauge("apiserver_resource_objects", "Stored objects.", ("group", "resource"), objects)
         etcd = ("operation", "group", "resource")
-        yield _histogram("etcd_request_duration_seconds", "Latency of etcd.", etcd, self.etcd_requests)
-        yield _gauge("kubernetes_build_info", "Always 1.", tuple(self._build), {tuple(self._build.values()): 1})
+        yield histogram("etcd_request_duration_seconds", "Latency of etcd.", etcd, self.etcd_requests)
+        yield gauge("kubernetes_build_info", "Always 1.", tuple(self._build), {tuple(self._build.values()): 1})
+        for collect in self.more:
+            yield from collect()
 
     def text(self) -> bytes:
         registry = CollectorRegistry()
@@ -87,21 +90,21 @@ class Metrics(Collector):
         return generate_latest(registry)
 
 
-def _counter(name: str, help: str, labels: Sequence[str], values: Mapping[Any, int]) -> Metric:
+def counter(name: str, help: str, labels: Sequence[str], values: Mapping[Any, int]) -> Metric:
     family = CounterMetricFamily(name, help, labels=labels)
     for key, number in values.items():
         family.add_metric(key, number)
     return family
 
 
-def _gauge(name: str, help: str, labels: Sequence[str], values: Mapping[Any, int]) -> Metric:
+def gauge(name: str, help: str, labels: Sequence[str], values: Mapping[Any, float]) -> Metric:
     family = GaugeMetricFamily(name, help, labels=labels)
     for key, number in values.items():
         family.add_metric(key, number)
     return family
 
 
-def _histogram(name: str, help: str, labels: Sequence[str], values: Histogram, *more: str) -> Metric:
+def histogram(name: str, help: str, labels: Sequence[str], values: Histogram, *more: str) -> Metric:
     family = HistogramMetricFamily(name, help, labels=labels)
     for key, buckets, total in values:
         family.add_metric((*key, *more), buckets, total)

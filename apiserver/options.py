@@ -51,6 +51,7 @@ class Options:
     disable_admission_plugins: frozenset[str]
     max_requests_inflight: int
     max_mutating_requests_inflight: int
+    max_streams_per_user: int
     verbosity: int
 
 
@@ -94,8 +95,11 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--admission-control-config-file", default="", help="AdmissionConfiguration: how some plugins work")
     add("--enable-admission-plugins", type=_names, default=frozenset(), help="comma-separated, beside the default ones")
     add("--disable-admission-plugins", type=_names, default=frozenset(), help="comma-separated; all are on else")
-    add("--max-requests-inflight", type=int, default=400, help="reads at once; more are told to come back")
-    add("--max-mutating-requests-inflight", type=int, default=200, help="writes at once")
+    add(
+        "--max-requests-inflight", type=int, default=400, help="with the next one, the seats that priority levels share"
+    )
+    add("--max-mutating-requests-inflight", type=int, default=200)
+    add("--max-streams-per-user", type=int, default=5000, help="watches, followed logs, exec … at once; 0 = no limit")
     add("-v", type=int, default=0, dest="verbosity", help="2 and more logs every request")
     given = parser.parse_args(arguments)
     advertise = given.advertise_address or given.bind_address
@@ -139,6 +143,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         disable_admission_plugins=given.disable_admission_plugins,
         max_requests_inflight=given.max_requests_inflight,
         max_mutating_requests_inflight=given.max_mutating_requests_inflight,
+        max_streams_per_user=given.max_streams_per_user,
         verbosity=given.verbosity,
     )
 

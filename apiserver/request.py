@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 from api.errors import BadRequest, EntityTooLarge
 from apiserver.auth.user import ANONYMOUS, User
+from apiserver.flow.level import Ticket
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -118,6 +119,8 @@ class Request:
         "path",
         "receive",
         "scope",
+        "streaming",
+        "ticket",
         "user",
         "warnings",
     )
@@ -132,6 +135,8 @@ class Request:
         self.warnings: list[str] = []
         self.annotations: dict[str, str] = {}  # for the audit log
         self.answer_headers: tuple[tuple[bytes, bytes], ...] = ()  # of every answer, whatever it is: add with +=
+        self.ticket: Ticket | None = None  # for the seat it has
+        self.streaming = False  # and counted as such
         self.receive = receive
         self._headers: dict[bytes, bytes] | None = None
         self._query: dict[str, list[str]] | None = None

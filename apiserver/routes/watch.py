@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 
 from api.registry import Resource
 from apiserver import negotiate, represent
@@ -39,15 +40,23 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
     )
     context.metrics.init_events[res.group, res.plural] += watch.beginning
     write = represent.watch_lines(form, request, res, context.now)
-    return Stream(_lines(watch, write, context.metrics.watch_events, (res.group, res.version, res.plural)))
+    begun = partial(context.gate.leave, request)
+    if not watch.beginning:
+        begun()
+    return Stream(_lines(watch, write, context.metrics.watch_events, (res.group, res.version, res.plural), begun))
 
 
 async def _lines(
-    watch: Watch, write: Callable[[Iterable[WatchEvent]], bytes], sent: Counter[Labels], labels: Labels
+    watch: Watch,
+    write: Callable[[Iterable[WatchEvent]], bytes],
+    sent: Counter[Labels],
+    labels: Labels,
+    begun: Callable[[], None],  # told when the first ones are out
 ) -> AsyncIterator[bytes]:
     try:
         while events := await watch.batch():
             sent[labels] += len(events)
             yield write(events)
+            begun()
     finally:
         watch.close()

@@ -71,6 +71,12 @@ class Collection:
         if self.watchers:
             self.watchers.dispatch(Rendered(change))
 
+    def count(self, namespace: str) -> int:
+        """The objects of a namespace, or with "" all."""
+        if not namespace:
+            return len(self._keys)
+        return bisect_left(self._keys, f"{namespace}0") - bisect_left(self._keys, f"{namespace}/")
+
     def page(
         self, selection: Selection, start: str, limit: int, undo: Mapping[str, Stored | None] | None = None
     ) -> Slice:

@@ -51,6 +51,10 @@ class Reads:
         """What the cache has, in the version it lies in, at once."""
         return self._cache.collection(keys.collection(res)).objects.get(keys.local(namespace, name))
 
+    def count(self, res: Resource, namespace: str = "") -> int:
+        """How many there are in a namespace, or with "" in all, as far as the cache has come."""
+        return self._cache.collection(keys.collection(res)).count(namespace)
+
     async def get(self, res: Resource, namespace: str, name: str, *, resource_version: str = "") -> Stored:
         """NotFound."""
         await self._reach(versions.for_get(resource_version))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import json
 import threading
 import time
@@ -22,9 +21,8 @@ from tests.integration.manifests import config_map
 
 @pytest.fixture(scope="module")
 def second(etcd_server: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """Another server on the same etcd, with little room."""
-    limits = ("--max-requests-inflight", "1", "--max-mutating-requests-inflight", "1")
-    server = ApiServer(tmp_path_factory.mktemp("second"), etcd_server, *limits)
+    """Another server on the same etcd."""
+    server = ApiServer(tmp_path_factory.mktemp("second"), etcd_server)
     server.start()
     yield server
     server.stop()
@@ -104,40 +102,6 @@ def test_a_body_has_a_limit(http: Raw, namespace: str) -> None:
     for answer in (told, counted):
         assert (answer.status_code, answer.json()["reason"]) == (413, "RequestEntityTooLarge")
         assert answer.json()["message"] == "Request entity too large: limit is 3145728"
-
-
-def test_a_full_server_says_come_back_but_hears_masters(second: ApiServer, namespace: str) -> None:
-    """k8s.io/apiserver/pkg/server/filters/maxinflight.go"""
-    path = f"/api/v1/namespaces/{namespace}/configmaps"
-    visitor, master = Raw(second.bearer("visitor-token")), Raw(second.admin())
-    begun, go = threading.Event(), threading.Event()
-
-    def slowly() -> Iterator[bytes]:
-        yield b'{"apiVersion": "v1", "kind": "ConfigMap", '
-        begun.set()
-        assert go.wait(10)
-        yield b'"metadata": {"name": "slow"}}'
-
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        slow = pool.submit(
-            lambda: master.http.post(path, content=slowly(), headers={"Content-Type": "application/json"})
-        )
-        assert begun.wait(10)
-        other = Raw(second.admin())
-        try:
-
-            def refused() -> bool:
-                answer = visitor.send("POST", path, config_map("x"))
-                assert answer.status_code in (403, 429), answer.text
-                return answer.status_code == 429 and answer.headers["retry-after"] == "1"
-
-            eventually_sync(refused, "there is no room")
-            assert other.send("POST", path, config_map("urgent")).status_code == 201
-        finally:
-            go.set()
-        assert slow.result(10).status_code == 201
-    for raw in (visitor, master, other):
-        raw.close()
 
 
 async def test_a_server_that_ends_finishes_what_it_began_and_takes_its_address_away(
