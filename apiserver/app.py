@@ -24,6 +24,7 @@ from apiserver.admission.certificates import CertificateRequests
 from apiserver.admission.chain import Admission, Step
 from apiserver.admission.expressions import Expressions
 from apiserver.admission.ingress_class import DefaultIngressClass
+from apiserver.admission.limit_ranger import LimitRanger
 from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taint import TaintNodesByCondition
@@ -102,6 +103,7 @@ def build_context(options: Options) -> Context:
     configured = configuration.load(options.admission_control_config_file)
     steps: list[Step] = [
         NamespaceLifecycle(store),
+        LimitRanger(store),
         ServiceAccount(store),
         NodeRestriction(store),
         TaintNodesByCondition(),
