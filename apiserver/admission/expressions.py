@@ -55,11 +55,9 @@ def expressions(obj: Obj) -> Iterator[Given]:
     for index, webhook in enumerate(obj.get("webhooks") or []):
         yield from _of(webhook.get("matchConditions"), f"webhooks[{index}].matchConditions", declared(), BOOL)
     spec = obj.get("spec") or {}
-    scope = declared(params=bool(spec.get("paramKind")))
-    yield from _of(spec.get("matchConditions"), "spec.matchConditions", scope, BOOL)
-    variables, scope = composed(
-        [v for v in spec.get("variables") or [] if v.get("name") and v.get("expression")], scope
-    )
+    own = declared(params=bool(spec.get("paramKind")))
+    yield from _of(spec.get("matchConditions"), "spec.matchConditions", own, BOOL)
+    variables, scope = composed([v for v in spec.get("variables") or [] if v.get("name") and v.get("expression")], own)
     for index, variable in enumerate(variables.values()):
         yield Given(f"spec.variables[{index}].expression", variable)
     validations, at = spec.get("validations"), "spec.validations"

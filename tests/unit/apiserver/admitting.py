@@ -11,6 +11,7 @@ from api import meta
 from api.errors import not_found
 from api.meta import Obj
 from api.registry import Resource
+from api.selectors import EVERYTHING, Selector
 from apiserver.admission.chain import Admission, Attempt, Step
 from apiserver.auth.user import User
 from apiserver.storage.collection import Listener
@@ -72,9 +73,11 @@ class Objects:
             raise not_found(row.group, row.plural, name)
         return found
 
-    async def list(self, row: Resource, namespace: str = "", *, resource_version: str = "") -> Page:
+    async def list(
+        self, row: Resource, namespace: str = "", *, labels: Selector = EVERYTHING, resource_version: str = ""
+    ) -> Page:
         items = [stored for stored in self._of(row).values() if namespace in ("", stored.namespace)]
-        return Page(items, self._revision)
+        return Page([stored for stored in items if labels.matches(stored.labels)], self._revision)
 
     @property
     def store(self) -> Store:
