@@ -30,6 +30,7 @@ from controller.node_ipam import NodeIpamLoop
 from controller.node_lifecycle import NodeLifecycleLoop
 from controller.pod_gc import PodGcLoop
 from controller.replicaset import ReplicaSetLoop
+from controller.resource_quota import ResourceQuotaLoop
 from controller.service_account import RootCaLoop, ServiceAccountLoop
 from controller.taint_eviction import TaintEvictionLoop
 
@@ -61,6 +62,7 @@ LOOPS = (
     Row("certificates-cleaner", CertificatesCleanerLoop),
     Row("bootstrap-signer", BootstrapSignerLoop),
     Row("token-cleaner", TokenCleanerLoop),
+    Row("resourcequota", ResourceQuotaLoop),
     Row("garbage-collector", GarbageCollectorLoop),  # last: it listens to the informers of the others
 )
 
