@@ -9,6 +9,7 @@ import asyncio
 import gc
 import logging
 import ssl
+import time
 from collections.abc import Sequence
 from functools import partial
 from types import FrameType
@@ -19,7 +20,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from apiserver import app
-from apiserver.auth.user import User
+from apiserver.auth.handshake import Handshakes
+from apiserver.auth.x509 import NOBODY, REFUSED, Peer
 from apiserver.context import Context
 from apiserver.door import Door
 from apiserver.options import Options
@@ -33,15 +35,21 @@ _GRACE = 10
 _OF_CYCLE = ("sampan.whole", "sampan.abort", "sampan.upgrade")
 
 
-def _peer(transport: Any, door: Any) -> User | None:
-    user: User | None = door.peers.user(transport.get_extra_info("peercert"))
-    return user
+def _peer(transport: Any, door: Any) -> Peer:
+    certificate = transport.get_extra_info("peercert")
+    if not certificate:
+        return NOBODY
+    connection = transport.get_extra_info("ssl_object")
+    if not door.handshakes.is_verified(connection):
+        return Peer(REFUSED)
+    peer: Peer = door.peers.peer(certificate, connection.getpeercert(binary_form=True))
+    return peer
 
 
 class HttpProtocol(HttpToolsProtocol):
     """One certificate per connection, so its user is worked out once and shared by all its requests."""
 
-    peer: User | None = None
+    peer = NOBODY
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -49,9 +57,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        if self.peer is not None:
+        if self.peer is not NOBODY:
             scope: Any = self.scope
-            scope["sampan.peer"] = self.peer
+            scope["sampan.peer"] = self.peer.at(time.time())
 
     def _should_upgrade(self) -> bool:
         """Only our own WebSocket watches are uvicorn's; every other upgrade is passed on as raw bytes, or ignored."""
@@ -124,16 +132,16 @@ def _abort(cycle: RequestResponseCycle) -> None:
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    peer: User | None = None
+    peer = NOBODY
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.peer = _peer(transport, self.config.app)
 
     async def run_asgi(self) -> None:
-        if self.peer is not None:
+        if self.peer is not NOBODY:
             scope: Any = self.scope
-            scope["sampan.peer"] = self.peer
+            scope["sampan.peer"] = self.peer.at(time.time())
         await super().run_asgi()
 
     async def send(self, message: Any) -> None:
@@ -179,6 +187,7 @@ def run(options: Options) -> None:
     context = app.build_context(options)
     door = app.build(context)
     tls = _tls(options)
+    door.handshakes = Handshakes(tls)
     config = uvicorn.Config(
         door,
         host=options.bind_address,

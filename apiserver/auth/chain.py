@@ -24,10 +24,10 @@ class Authenticator:
         self._accounts = accounts
         self._anonymous = anonymous
 
-    async def user(self, request: Request) -> User:
-        """Unauthorized when credentials were given and none of them is good."""
+    async def user(self, request: Request, *, anonymous: bool = True) -> User:
+        """Unauthorized when credentials were given and none of them is good; or none, and that will not do."""
         authorization = request.header(b"authorization") or _from_browser(request)
-        if not authorization and self._anonymous:
+        if not authorization and anonymous and self._anonymous:
             return ANONYMOUS
         scheme, _, token = authorization.partition(" ")
         token = token.strip()

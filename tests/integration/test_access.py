@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
 import kubernetes.config
 import pytest
 from kubernetes.client import ApiException, CoreV1Api, VersionApi
-from urllib3.exceptions import HTTPError
 
 from client.kubeconfig import RestConfig, document_for
-from deploy.certificates import Request, issue, new_authority
 from tests.harness.apiserver import ApiServer
 from tests.harness.upstream import Kubectl
 from tests.integration.manifests import config_map, pod
@@ -59,19 +56,6 @@ def test_a_known_user_without_a_grant_is_403(apiserver: ApiServer, namespace: st
 
 def test_a_token_of_an_administrator_is_enough(apiserver: ApiServer, namespace: str) -> None:
     acting(apiserver.bearer("steward-token")).create_namespaced_config_map(namespace, config_map("a"))
-
-
-def test_a_certificate_of_another_authority_is_nobody(apiserver: ApiServer, namespace: str) -> None:
-    now = datetime.now(UTC)
-    pair = issue(new_authority("stranger", now), Request("kubernetes-admin", "system:masters", client=True), now)
-    config = apiserver.anonymous()
-    config.cert_data, config.key_data = pair.certificate, pair.key
-    core = acting(config)
-    core.api_client.configuration.retries = False
-    with pytest.raises((ApiException, HTTPError)) as caught:  # TLS refuses, or the server does
-        core.list_namespaced_pod(namespace)
-    if isinstance(caught.value, ApiException):
-        assert caught.value.status == 401
 
 
 def test_kubectl_explains_the_refusal(apiserver: ApiServer, namespace: str) -> None:

@@ -11,10 +11,13 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,9 @@ from cryptography.x509.oid import NameOID
 from kubernetes.client import CoreV1Api
 
 from api import signing
+from client.kubeconfig import RestConfig
 from controller.bootstrap_signer import signature
+from deploy.certificates import Pair, Request, issue, new_authority
 from tests.harness.apiserver import ApiServer
 from tests.harness.eventually import eventually_sync
 from tests.harness.raw import Raw
@@ -236,6 +241,89 @@ def test_a_wrong_token_is_401_in_constant_shape(apiserver: ApiServer, kubectl: K
     assert good not in log and good.split(".")[2] not in log
 
 
+# ---- certificates
+
+
+def answer(
+    apiserver: ApiServer, pair: Pair | None, token: str = "", *, times: int = 1
+) -> list[tuple[int, dict[str, Any]]]:
+    """What a client with that certificate is told, on connections of one TLS session."""
+    config = apiserver.bearer(token) if token else apiserver.anonymous()
+    if pair is not None:
+        config.cert_data, config.key_data = pair.certificate, pair.key
+    told = []
+    tls = config.ssl_context()
+    assert tls is not None
+    session: ssl.SSLSession | None = None
+    for _ in range(times):
+        connection = HTTPSConnection("127.0.0.1", apiserver.port, context=tls, timeout=10)
+        raw = socket.create_connection(("127.0.0.1", apiserver.port), timeout=10)
+        connection.sock = tls.wrap_socket(raw, server_hostname="127.0.0.1", session=session)
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        body = json.dumps({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"})
+        connection.request("POST", WHO, body, headers)
+        reply = connection.getresponse()
+        told.append((reply.status, json.loads(reply.read())))
+        assert session is None or connection.sock.session_reused
+        session = connection.sock.session
+        connection.close()
+    return told
+
+
+def test_a_wrong_certificate_is_401_in_constant_shape(apiserver: ApiServer) -> None:
+    """authentication/#x509-client-certificates: also on resumed TLS sessions, and health is no exception."""
+    now = datetime.now(UTC)
+    ours, admin = apiserver.pki.pair("ca"), Request("kubernetes-admin", "system:masters", client=True)
+    double = new_authority("sampan-ca", now)
+    wrong = {
+        "of another authority": issue(new_authority("stranger", now), admin, now),
+        "of another authority of that name": issue(double, admin, now),
+        "self-signed": Pair(double.certificate, double.key),
+        "expired": issue(ours, admin, now - timedelta(days=370)),
+        "not yet valid": issue(ours, admin, now + timedelta(days=2)),
+        "a server's": issue(ours, Request("kubernetes-admin", "system:masters", server=True), now),
+        "a stranger's proxy": issue(apiserver.pki.pair("front-proxy-ca"), admin, now),
+    }
+    for name, pair in wrong.items():
+        assert answer(apiserver, pair, times=2) == [(401, UNAUTHORIZED)] * 2, name
+        code, told = answer(apiserver, pair, "visitor-token")[0]
+        assert (code, told["status"]["userInfo"]["username"]) == (201, "visitor"), "a good token is enough"
+        assert answer(apiserver, pair, "wrong") == [(401, UNAUTHORIZED)]
+    raw = Raw(_config(apiserver, wrong["expired"]))
+    assert raw.get("/healthz").status_code == 401
+    raw.close()
+
+
+def _config(apiserver: ApiServer, pair: Pair) -> RestConfig:
+    config = apiserver.anonymous()
+    config.cert_data, config.key_data = pair.certificate, pair.key
+    return config
+
+
+def test_a_good_certificate_speaks_first(apiserver: ApiServer) -> None:
+    now = datetime.now(UTC)
+    pair = issue(apiserver.pki.pair("ca"), Request("jane", "dev", client=True), now)
+    der = x509.load_pem_x509_certificate(pair.certificate).fingerprint(hashes.SHA256()).hex()
+    for code, told in (*answer(apiserver, pair, times=2), *answer(apiserver, pair, "wrong")):
+        assert (code, told.get("status", {}).get("userInfo")) == (201, {
+            "username": "jane", "groups": ["dev", "system:authenticated"],
+            "extra": {"authentication.kubernetes.io/credential-id": [f"X509SHA256={der}"]},
+        })  # fmt: skip
+
+
+def test_a_certificate_that_expires_on_an_open_connection(apiserver: ApiServer) -> None:
+    now = datetime.now(UTC)
+    life = timedelta(days=365, seconds=-2)
+    pair = issue(apiserver.pki.pair("ca"), Request("jane", client=True), now - life)
+    raw = Raw(_config(apiserver, pair))
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    assert raw.send("POST", WHO, body).status_code == 201
+    time.sleep(3)
+    late = raw.send("POST", WHO, body)
+    assert (late.status_code, late.json()) == (401, UNAUTHORIZED)
+    raw.close()
+
+
 def test_a_token_of_a_deleted_account(apiserver: ApiServer, core: CoreV1Api, namespace: str) -> None:
     core.create_namespaced_service_account(namespace, {"metadata": {"name": "bot"}})
     token = core.create_namespaced_service_account_token("bot", namespace, {"spec": {}}).status.token
@@ -408,10 +496,8 @@ def test_certificates_are_signed(apiserver: ApiServer, start_controller: Start, 
         "no-names": manifest(f"n-{run}", "kubelet-serving", request(*node), *server),
         "no-client": manifest(f"c-{run}", "kube-apiserver-client", request("jane"), "server auth"),
     }
-    for text in cases.values():
-        name = json.loads(text)["metadata"]["name"]
-        kubectl.run("create", "-f", "-", stdin=text).ok()
-        kubectl.run("certificate", "approve", name).ok()
+    kubectl.run("create", "-f", "-", stdin="\n---\n".join(cases.values())).ok()
+    kubectl.run("certificate", "approve", *(json.loads(text)["metadata"]["name"] for text in cases.values())).ok()
 
     def status(letter: str) -> dict[str, Any]:
         found: dict[str, Any] = kubectl.run("get", "csr", f"{letter}-{run}", "-o", "json").ok().json["status"]

@@ -11,7 +11,7 @@ from api.kinds.flow_objects import LEVELS, SCHEMAS
 from apiserver.aggregation.local import wanted
 from apiserver.aggregation.remote import identity
 from apiserver.auth.user import User
-from apiserver.auth.x509 import FRONT_PROXY, Peers, told_by_proxy
+from apiserver.auth.x509 import FRONT_PROXY, REFUSED, Peers, told_by_proxy
 from apiserver.flow.objects import dangling
 from tests.harness.pki import Pki
 
@@ -33,14 +33,15 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
         (certificate("front-proxy-client", "sampan-front-proxy-ca"), ""),
         (certificate("mallory", "sampan-front-proxy-ca", "system:masters"), None),
         (certificate("mallory", "another-ca", "system:masters"), None),
-        (None, None),
     ],
 )
 def test_a_certificate_stands_for_whom_its_authority_may_name(pki: Pki, shown: Any, name: str | None) -> None:
     peers = Peers(pki.file("ca.crt"), pki.file("front-proxy-ca.crt"), ("front-proxy-client",))
     user = peers.user(shown)
-    assert (user.name if user is not None else None) == name
+    assert user is not None
+    assert (user is REFUSED) == (name is None)
     assert (user is FRONT_PROXY) == (name == "")
+    assert user.name == (name or "")
 
 
 def test_authorities_of_one_name_cannot_be_told_apart(pki: Pki) -> None:
