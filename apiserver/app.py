@@ -37,6 +37,7 @@ from apiserver.admission.service_account import ServiceAccount
 from apiserver.admission.toleration_seconds import DefaultTolerationSeconds
 from apiserver.aggregation.remote import Aggregation
 from apiserver.allocation import Allocator
+from apiserver.audit.trail import auditor
 from apiserver.auth import tokenfile
 from apiserver.auth.accounts import Accounts
 from apiserver.auth.authorizer import Authorizer
@@ -99,6 +100,8 @@ def build_context(options: Options) -> Context:
     )
     gate.follow()
     counts.more.append(partial(collect, gate.control))
+    audit = auditor(options.audit)
+    counts.more.append(audit.metrics)
     store.views.convert = Conversion(definitions, Webhooks(store)).convert
     configured = configuration.load(options.admission_control_config_file)
     steps: list[Step] = [
@@ -131,6 +134,7 @@ def build_context(options: Options) -> Context:
         ),
         authorizer=authorizer,
         gate=gate,
+        audit=audit,
         admission=Admission(configuration.chosen(steps, options, configured)),
         allocator=Allocator(store, options.service_range, options.node_ports),
         accounts=accounts,
@@ -151,6 +155,7 @@ def build_context(options: Options) -> Context:
 def build(context: Context) -> Door:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await context.audit.start()
         await context.store.start()
         tasks = [asyncio.create_task(run) for run in (bootstrap.run(context), Controller(context).run())]
         try:
@@ -163,6 +168,7 @@ def build(context: Context) -> Door:
                 await endpoints.leave(context)
             await context.proxy.close()
             await context.store.stop()
+            await context.audit.stop()
 
     app = FastAPI(title="Sampan", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None,
                   redirect_slashes=False)  # fmt: skip

@@ -12,6 +12,7 @@ from api.registry import Registry, Resource
 from apiserver.admission.chain import Admission
 from apiserver.aggregation.remote import Aggregation
 from apiserver.allocation import Allocator
+from apiserver.audit.trail import Auditor
 from apiserver.auth.accounts import Accounts
 from apiserver.auth.authorizer import Authorizer
 from apiserver.auth.chain import Authenticator
@@ -33,6 +34,7 @@ class Context:
     authenticator: Authenticator
     authorizer: Authorizer
     gate: Gate
+    audit: Auditor
     admission: Admission
     allocator: Allocator
     accounts: Accounts

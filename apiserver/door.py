@@ -1,6 +1,6 @@
 """The way in: every request, HTTP or WebSocket, passes here and nowhere else.
 
-authentication → flow control → authorization → deadline → handler → answer or Status → metrics. Requests for
+authentication → audit → flow control → authorization → deadline → handler → answer or Status → metrics. Requests for
 resources go straight to their verb; the others (health, discovery, documents) to the FastAPI routes.
 """
 
@@ -15,10 +15,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from api.cel.values import EvaluationError, parse_duration
-from api.errors import ApiError, BadRequest, InternalError, Timeout
+from api.errors import ApiError, BadRequest, InternalError, Timeout, Unauthorized
+from apiserver.auth.authorizer import forbidden
+from apiserver.auth.handshake import Handshakes
 from apiserver.auth.impersonation import effective_user
 from apiserver.auth.user import User
-from apiserver.auth.x509 import FRONT_PROXY, Peers, told_by_proxy
+from apiserver.auth.x509 import FRONT_PROXY, REFUSED, Peers, told_by_proxy
 from apiserver.context import Context
 from apiserver.flow.gate import kind_of
 from apiserver.metrics import labels_of
@@ -34,6 +36,8 @@ log = logging.getLogger("apiserver")
 class Door:
     """An ASGI application around the FastAPI one."""
 
+    handshakes: Handshakes
+
     def __init__(self, context: Context, routes: Any) -> None:
         options = context.options
         self.peers = Peers(
@@ -42,6 +46,7 @@ class Door:
         self._context = context
         self._routes = routes
         self._gate = context.gate
+        self._audit = context.audit
         self._inflight = context.metrics.inflight
         self._streams: set[asyncio.Task[Any]] = set()
 
@@ -61,6 +66,7 @@ class Door:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         request = Request(scope, receive)
+        self._audit.begin(request)
         answer: Answer
         try:
             answer = await self._admit(request)
@@ -69,7 +75,11 @@ class Door:
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             answer = error_reply(InternalError("Internal error occurred: see the log of the server"))
+            if request.trail is not None:
+                request.trail.panicked(answer)
         long_running = isinstance(answer, Stream | Tunnel)
+        if long_running and request.trail is not None:
+            request.trail.started(answer)
         try:
             if isinstance(answer, Stream):
                 await self._stream(request, answer, send)
@@ -80,6 +90,8 @@ class Door:
         finally:
             if request.streaming:
                 self._gate.close_stream(request)
+            if request.trail is not None:
+                request.trail.complete(answer, long_running=is_long_running(request))
         status = answer.status if isinstance(answer, Reply | Stream) else 101
         elapsed = time.perf_counter() - started
         self._context.metrics.observe(
@@ -103,7 +115,7 @@ class Door:
         kind = kind_of(info)
         self._inflight[kind] += 1
         try:
-            context.authorizer.check(request.user, info)
+            self._authorize(request)
             if info.verb == "get" and info.is_resource and seconds == DEADLINE:
                 return await serve(context, request)  # waits for the store alone, which has deadlines of its own
             async with asyncio.timeout(seconds):
@@ -123,7 +135,7 @@ class Door:
         self._gate.open_stream(request)
         if request.info.verb == "watch":
             await self._gate.enter(request, DEADLINE)
-        self._context.authorizer.check(request.user, request.info)
+        self._authorize(request)
         answer = await serve(self._context, request)
         if "sampan.served" not in request.scope:
             self._gate.leave(request)  # another server's, which has seats of its own
@@ -132,9 +144,24 @@ class Door:
     async def _identify(self, request: Request) -> None:
         context = self._context
         peer: User | None = request.scope.get("sampan.peer")
-        user = told_by_proxy(request.scope["headers"]) if peer is FRONT_PROXY else peer
-        user = user or await context.authenticator.user(request)
-        request.user = effective_user(request, user, context.authorizer) if request.impersonates else user
+        user = told_by_proxy(request.scope["headers"]) if peer is FRONT_PROXY else None if peer is REFUSED else peer
+        try:
+            user = user or await context.authenticator.user(request, anonymous=peer is not REFUSED)
+        except Unauthorized:
+            self._audit.received(request, None)
+            raise
+        request.user = user
+        self._audit.received(request, user)
+        if request.impersonates:
+            request.user = effective_user(request, user, context.authorizer)
+
+    def _authorize(self, request: Request) -> None:
+        """Forbidden"""
+        allowed, why = self._context.authorizer.decide(request.user, request.info)
+        if request.trail is not None:
+            request.trail.authorized(allowed=allowed, why=why)
+        if not allowed:
+            raise forbidden(request.user, request.info, why)
 
     async def _document(self, request: Request) -> Answer:
         """What the FastAPI routes answer, or an API server behind this one."""
@@ -210,20 +237,27 @@ class Door:
         request = Request(scope, receive)
         if (await receive())["type"] != "websocket.connect":
             return
+        self._audit.begin(request)
+        answer: Answer | None = None
         try:
             try:
                 answer = await self._admit(request)
                 if not isinstance(answer, Stream):
                     raise BadRequest("this path is not served over WebSocket")
             except ApiError as error:
-                await _refuse(request, error_reply(error), send)
+                answer = error_reply(error)
+                await _refuse(request, answer, send)
                 return
+            if request.trail is not None:
+                request.trail.started(answer)
             frames = answer.send_frames(receive, send, scope["subprotocols"])
             with self._counted(request, frames) as task, contextlib.suppress(asyncio.CancelledError):
                 await task
         finally:
             if request.streaming:
                 self._gate.close_stream(request)
+            if request.trail is not None and answer is not None:
+                request.trail.complete(answer, long_running=True)
 
 
 def _deadline(request: Request) -> float:

@@ -5,11 +5,28 @@ from __future__ import annotations
 import argparse
 import ipaddress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from api.cel.values import EvaluationError, parse_duration
+from apiserver.audit import backend as audit
 from apiserver.auth.authorizer import MODES
 
 _ISSUER = "https://kubernetes.default.svc.cluster.local"
+
+
+class AuditLog(NamedTuple):
+    """Of what is noted where, under the names of upstream's flags."""
+
+    policy_file: str
+    log_path: str
+    log_maxage: int
+    log_maxbackup: int
+    log_maxsize: int
+    log_compress: bool
+    log_mode: str
+    log_batch_buffer_size: int
+    log_batch_max_size: int
+    log_batch_max_wait: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +66,7 @@ class Options:
     admission_control_config_file: str
     enable_admission_plugins: frozenset[str]
     disable_admission_plugins: frozenset[str]
+    audit: AuditLog | None
     max_requests_inflight: int
     max_mutating_requests_inflight: int
     max_streams_per_user: int
@@ -96,6 +114,20 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--enable-admission-plugins", type=_names, default=frozenset(), help="comma-separated, beside the default ones")
     add("--disable-admission-plugins", type=_names, default=frozenset(), help="comma-separated; all are on else")
     add(
+        "--audit-policy-file",
+        default="",
+        help="Policy: which requests are noted in the audit log, and how much of them",
+    )
+    add("--audit-log-path", default="", help="the audit log; - is standard output")
+    add("--audit-log-maxage", type=int, default=0, help="days to keep full log files; 0 = for ever")
+    add("--audit-log-maxbackup", type=int, default=0, help="how many of them to keep; 0 = all")
+    add("--audit-log-maxsize", type=int, default=100, help="megabytes at which a log file is full; 0 = never")
+    add("--audit-log-compress", action="store_true", help="full log files, by gzip")
+    add("--audit-log-mode", choices=audit.MODES, default=audit.BLOCKING, help="whether requests wait for the log")
+    add("--audit-log-batch-buffer-size", type=int, default=10000, help="events that may wait; more are dropped")
+    add("--audit-log-batch-max-size", type=int, default=1, help="events that are written at once")
+    add("--audit-log-batch-max-wait", type=_seconds, default=0.0, help="how long for so many to come together")
+    add(
         "--max-requests-inflight", type=int, default=400, help="with the next one, the seats that priority levels share"
     )
     add("--max-mutating-requests-inflight", type=int, default=200)
@@ -141,6 +173,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         admission_control_config_file=given.admission_control_config_file,
         enable_admission_plugins=given.enable_admission_plugins,
         disable_admission_plugins=given.disable_admission_plugins,
+        audit=_audit(given, parser),
         max_requests_inflight=given.max_requests_inflight,
         max_mutating_requests_inflight=given.max_mutating_requests_inflight,
         max_streams_per_user=given.max_streams_per_user,
@@ -159,10 +192,21 @@ def _truth(text: str) -> bool:
 
 
 def _duration(text: str) -> int:
+    return int(_seconds(text))
+
+
+def _seconds(text: str) -> float:
     try:
-        return parse_duration(text).nanos // 10**9
+        return parse_duration(text).nanos / 1e9
     except EvaluationError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _audit(given: argparse.Namespace, parser: argparse.ArgumentParser) -> AuditLog | None:
+    chosen = AuditLog(**{name: getattr(given, f"audit_{name}") for name in AuditLog._fields})
+    if bool(chosen.policy_file) != bool(chosen.log_path):
+        parser.error("--audit-policy-file and --audit-log-path need each other")
+    return chosen if chosen.log_path else None
 
 
 def _modes(text: str) -> tuple[str, ...]:

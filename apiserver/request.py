@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from api.errors import BadRequest, EntityTooLarge
 from apiserver.auth.user import ANONYMOUS, User
 from apiserver.flow.level import Ticket
+
+if TYPE_CHECKING:
+    from apiserver.audit.trail import Trail
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -114,6 +117,7 @@ class Request:
         "_query",
         "annotations",
         "answer_headers",
+        "audit_id",
         "info",
         "method",
         "path",
@@ -121,6 +125,7 @@ class Request:
         "scope",
         "streaming",
         "ticket",
+        "trail",
         "user",
         "warnings",
     )
@@ -134,6 +139,8 @@ class Request:
         self.user: User = ANONYMOUS
         self.warnings: list[str] = []
         self.annotations: dict[str, str] = {}  # for the audit log
+        self.audit_id = ""
+        self.trail: Trail | None = None  # in the audit log, if it is to leave one
         self.answer_headers: tuple[tuple[bytes, bytes], ...] = ()  # of every answer, whatever it is: add with +=
         self.ticket: Ticket | None = None  # for the seat it has
         self.streaming = False  # and counted as such
@@ -199,6 +206,11 @@ class Request:
         if self._body is None:
             self._body = await self._read()
         return self._body
+
+    @property
+    def body_read(self) -> bytes:
+        """What `body` has given, without reading any more."""
+        return self._body or b""
 
     async def _read(self) -> bytes:
         length = self.header(b"content-length")

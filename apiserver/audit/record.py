@@ -44,7 +44,7 @@ class Record(NamedTuple):
     at: float
     code: int  # 0: nothing is answered yet
     reply: Reply | None
-    message: str  # in place of what the reply says
+    message: str  # of a request of nobody's, in place of what the reply says
     acts_as: User | None
     annotations: dict[str, str]
 
@@ -102,7 +102,7 @@ class Record(NamedTuple):
     def _status(self) -> Obj:
         reply = self.reply
         if self.message:
-            return {"metadata": {}, "status": "Failure", "message": self.message, "code": self.code}
+            return {"metadata": {}, "status": "Failure", "message": self.message, "reason": "Unauthorized", "code": self.code}
         if reply is not None and reply.content_type is JSON and reply.pieces and reply.pieces[0].startswith(_STATUS):
             status = orjson.loads(reply.between.join(reply.pieces))
             return {**{field: status[field] for field in _OF_STATUS if field in status}, "code": self.code}
