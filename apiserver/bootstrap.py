@@ -16,6 +16,7 @@ from api.errors import ApiError
 from api.kinds.scheduling import SYSTEM_CLASSES
 from api.meta import Obj
 from apiserver import addresses, endpoints, roles
+from apiserver.admission.policies import checking
 from apiserver.aggregation import availability, local
 from apiserver.context import Context
 from apiserver.flow import objects as flow
@@ -39,7 +40,7 @@ async def run(context: Context) -> None:
             gc.collect()
             gc.freeze()  # what is there now, code and cache, is there to stay: no need to walk it again
     async with asyncio.TaskGroup() as loops:
-        for run_loop in (endpoints.run, local.run, availability.run, addresses.run, flow.run, roles.run):
+        for run_loop in (endpoints.run, local.run, availability.run, addresses.run, flow.run, roles.run, checking.run):
             loops.create_task(run_loop(context), name=run_loop.__module__)
 
 
