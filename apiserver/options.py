@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from api.cel.values import EvaluationError, parse_duration
 from apiserver.audit import backend as audit
+from apiserver.auth import oidc
 from apiserver.auth.authorizer import MODES
 
 _ISSUER = "https://kubernetes.default.svc.cluster.local"
@@ -63,6 +64,7 @@ class Options:
     api_audiences: tuple[str, ...]
     anonymous: bool
     bootstrap_tokens: bool
+    oidc: oidc.Settings | None
     admission_control_config_file: str
     enable_admission_plugins: frozenset[str]
     disable_admission_plugins: frozenset[str]
@@ -110,6 +112,26 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--anonymous-auth", type=_truth, default=True, help="requests without credentials are system:anonymous's")
     add("--enable-bootstrap-token-auth", type=_truth, nargs="?", const=True, default=False,
         help="Secrets of type bootstrap.kubernetes.io/token in kube-system are tokens")  # fmt: skip
+    add("--oidc-issuer-url", default="", help="OpenID Connect provider whose ID tokens are believed")
+    add("--oidc-client-id", default="", help="for whom they must be")
+    add("--oidc-ca-file", default="", help="CA of the provider (default: the system's)")
+    add("--oidc-username-claim", default="sub")
+    add(
+        "--oidc-username-prefix",
+        default="",
+        help="before user names; - for none (default: the URL and #, but for email)",
+    )
+    add("--oidc-groups-claim", default="")
+    add("--oidc-groups-prefix", default="")
+    add(
+        "--oidc-required-claim",
+        action="append",
+        type=_pair,
+        default=[],
+        metavar="KEY=VALUE",
+        help="that tokens must have",
+    )
+    add("--oidc-signing-algs", default="RS256", help=f"comma-separated, of {', '.join(oidc.ALGORITHMS)}")
     add("--admission-control-config-file", default="", help="AdmissionConfiguration: how some plugins work")
     add("--enable-admission-plugins", type=_names, default=frozenset(), help="comma-separated, beside the default ones")
     add("--disable-admission-plugins", type=_names, default=frozenset(), help="comma-separated; all are on else")
@@ -170,6 +192,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         api_audiences=tuple(a for a in given.api_audiences.split(",") if a),
         anonymous=given.anonymous_auth,
         bootstrap_tokens=given.enable_bootstrap_token_auth,
+        oidc=_oidc(given, parser),
         admission_control_config_file=given.admission_control_config_file,
         enable_admission_plugins=given.enable_admission_plugins,
         disable_admission_plugins=given.disable_admission_plugins,
@@ -183,6 +206,36 @@ def parse(arguments: list[str] | None = None) -> Options:
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(name for name in text.split(",") if name)
+
+
+def _oidc(given: argparse.Namespace, parser: argparse.ArgumentParser) -> oidc.Settings | None:
+    if not given.oidc_issuer_url:
+        return None
+    if given.oidc_issuer_url in (given.service_account_issuer or (_ISSUER,)):
+        parser.error("--oidc-issuer-url must not be a --service-account-issuer")
+    settings = oidc.Settings(
+        given.oidc_issuer_url,
+        given.oidc_client_id,
+        given.oidc_ca_file,
+        given.oidc_username_claim,
+        given.oidc_username_prefix,
+        given.oidc_groups_claim,
+        given.oidc_groups_prefix,
+        tuple(given.oidc_required_claim),
+        tuple(given.oidc_signing_algs.split(",")),
+    )
+    try:
+        settings.check()
+    except ValueError as error:
+        parser.error(str(error))
+    return settings
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise argparse.ArgumentTypeError("expected key=value")
+    return key, value
 
 
 def _truth(text: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from api.errors import Unauthorized
 from apiserver.auth.accounts import Accounts
 from apiserver.auth.bootstrap_tokens import BootstrapTokens
+from apiserver.auth.oidc import Oidc
 from apiserver.auth.tokenfile import Tokens
 from apiserver.auth.user import ANONYMOUS, User
 from apiserver.request import BEARER_PROTOCOL, Request
@@ -18,10 +19,20 @@ from apiserver.request import BEARER_PROTOCOL, Request
 
 class Authenticator:
     def __init__(
-        self, tokens: Tokens, bootstrap: BootstrapTokens | None, accounts: Accounts, *, anonymous: bool = True
+        self,
+        tokens: Tokens,
+        bootstrap: BootstrapTokens | None,
+        accounts: Accounts,
+        oidc: Oidc | None = None,
+        *,
+        anonymous: bool = True,
     ) -> None:
-        self._plain = [tokens.find, *([bootstrap.find] if bootstrap is not None else [])]
-        self._accounts = accounts
+        self._plain = [tokens.find]
+        if bootstrap is not None:
+            self._plain.append(bootstrap.find)
+        if oidc is not None:
+            self._plain.append(oidc.recall)
+        self._accounts, self._oidc = accounts, oidc
         self._anonymous = anonymous
 
     async def user(self, request: Request, *, anonymous: bool = True) -> User:
@@ -45,7 +56,15 @@ class Authenticator:
             for find in self._plain:
                 if (user := find(token)) is not None:
                     return user, shared
-        return await self._accounts.authenticate(token, audiences)
+        found = await self._accounts.authenticate(token, audiences)
+        if found is None and shared and self._oidc is not None and (user := await self._oidc.find(token)) is not None:
+            return user, shared
+        return found
+
+    async def run(self) -> None:
+        """What has to be kept current, until cancelled."""
+        if self._oidc is not None:
+            await self._oidc.run()
 
 
 def _from_browser(request: Request) -> str:
