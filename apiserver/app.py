@@ -22,19 +22,28 @@ from apiserver import bootstrap, endpoints
 from apiserver.admission import configuration
 from apiserver.admission.certificates import CertificateRequests
 from apiserver.admission.chain import Admission, Step
+from apiserver.admission.default_class import DefaultIngressClass, DefaultStorageClass
+from apiserver.admission.event_rate import EventRateLimit
 from apiserver.admission.expressions import Expressions
-from apiserver.admission.ingress_class import DefaultIngressClass
 from apiserver.admission.limit_ranger import LimitRanger
+from apiserver.admission.matching import Matching
 from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taint import TaintNodesByCondition
 from apiserver.admission.pod_security.step import PodSecurity
+from apiserver.admission.policies.validating import ValidatingAdmissionPolicies
 from apiserver.admission.priority import Priority
 from apiserver.admission.quota.plugin import ResourceQuota
 from apiserver.admission.role_grants import RoleGrants
 from apiserver.admission.runtime_class import RuntimeClass
 from apiserver.admission.service_account import ServiceAccount
+from apiserver.admission.storage import PersistentVolumeClaimResize, StorageObjectInUseProtection
 from apiserver.admission.toleration_seconds import DefaultTolerationSeconds
+from apiserver.admission.warnings import Warnings
+from apiserver.admission.webhooks.calling import Caller
+from apiserver.admission.webhooks.counts import WebhookCounts
+from apiserver.admission.webhooks.mutating import MutatingWebhooks
+from apiserver.admission.webhooks.validating import ValidatingWebhooks
 from apiserver.aggregation.remote import Aggregation
 from apiserver.allocation import Allocator
 from apiserver.audit.trail import auditor
@@ -43,6 +52,7 @@ from apiserver.auth.accounts import Accounts
 from apiserver.auth.authorizer import Authorizer
 from apiserver.auth.bootstrap_tokens import BootstrapTokens
 from apiserver.auth.chain import Authenticator
+from apiserver.auth.oidc import Oidc
 from apiserver.context import Context
 from apiserver.custom.controller import Controller
 from apiserver.custom.conversion import Conversion
@@ -100,11 +110,16 @@ def build_context(options: Options) -> Context:
     )
     gate.follow()
     counts.more.append(partial(collect, gate.control))
+    webhooks = Webhooks(store, proxy)
     audit = auditor(options.audit)
     counts.more.append(audit.metrics)
-    store.views.convert = Conversion(definitions, Webhooks(store)).convert
+    store.views.convert = Conversion(definitions, webhooks).convert
+    webhook_counts = WebhookCounts()
+    counts.more.append(webhook_counts.collect)
+    caller = Caller(store, Matching(store, registry), authorizer, webhooks, webhook_counts)
     configured = configuration.load(options.admission_control_config_file)
     steps: list[Step] = [
+        Warnings(),
         NamespaceLifecycle(store),
         LimitRanger(store),
         ServiceAccount(store),
@@ -113,11 +128,18 @@ def build_context(options: Options) -> Context:
         PodSecurity(store, configured.get("PodSecurity")),
         Priority(store),
         DefaultTolerationSeconds(),
+        EventRateLimit(configured.get("EventRateLimit"), enabled="EventRateLimit" in options.enable_admission_plugins),
+        DefaultStorageClass(store),
+        StorageObjectInUseProtection(),
+        PersistentVolumeClaimResize(store),
         RuntimeClass(store),
         CertificateRequests(authorizer, _now),
         DefaultIngressClass(store),
         Expressions(),
+        MutatingWebhooks(caller, registry),
         RoleGrants(authorizer),  # after all that may change a role
+        ValidatingAdmissionPolicies(store, registry, authorizer),
+        ValidatingWebhooks(caller, registry),
         ResourceQuota(store, _now, configured.get("ResourceQuota")),  # last: it charges what comes in
     ]
     return Context(
@@ -130,6 +152,7 @@ def build_context(options: Options) -> Context:
             tokenfile.parse(text),
             BootstrapTokens(store, _now) if options.bootstrap_tokens else None,
             accounts,
+            Oidc(options.oidc, _now) if options.oidc is not None else None,
             anonymous=options.anonymous,
         ),
         authorizer=authorizer,
@@ -157,7 +180,8 @@ def build(context: Context) -> Door:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await context.audit.start()
         await context.store.start()
-        tasks = [asyncio.create_task(run) for run in (bootstrap.run(context), Controller(context).run())]
+        loops = (bootstrap.run(context), Controller(context).run(), context.authenticator.run())
+        tasks = [asyncio.create_task(run) for run in loops]
         try:
             yield
         finally:

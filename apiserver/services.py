@@ -13,14 +13,15 @@ from apiserver.storage.store import Store
 async def endpoint_of(store: Store, namespace: str, name: str, port: str, *, asked: str = "") -> tuple[str, int]:
     """(address, port) of any ready endpoint behind a port of the Service, by name or number. NotFound;
     ServiceUnavailable. `asked` is what messages call the Service."""
-    service = (await store.get(SERVICES, namespace, name)).obj()
+    service = (await store.get(SERVICES, namespace, name, resource_version="0")).obj()
     if port.isdigit():
         names = [p.get("name") or "" for p in service["spec"].get("ports") or [] if p["port"] == int(port)]
         if not names:
             raise ServiceUnavailable(f'no service port {port} found for service "{name}"')
         port = names[0]
     ours = selectors.from_match_labels({"kubernetes.io/service-name": name})
-    slices = [item.obj() for item in (await store.list(ENDPOINT_SLICES, namespace, labels=ours)).items]
+    page = await store.list(ENDPOINT_SLICES, namespace, labels=ours, resource_version="0")
+    slices = [item.obj() for item in page.items]
     found = [
         (address, int(p["port"]))
         for each in slices

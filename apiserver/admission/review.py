@@ -35,7 +35,7 @@ def request(attempt: Attempt, row: Resource) -> Obj:
     """The AdmissionRequest, without what differs from one who sees it to the next: its uid and the objects."""
     asked = attempt.res
     group, version, kind = _kind(attempt)
-    shown = (row.group, row.version, row.kind) if _is_own(attempt) else (group, version, kind)
+    shown = (row.group, row.version, row.kind) if is_own(attempt) else (group, version, kind)
     made: Obj = {
         "kind": _gvk(*shown),
         "resource": _gvr(row),
@@ -61,7 +61,7 @@ def _kind(attempt: Attempt) -> tuple[str, str, str]:
     return group, version, str(obj.get("kind", ""))
 
 
-def _is_own(attempt: Attempt) -> bool:
+def is_own(attempt: Attempt) -> bool:
     """Whether the objects are of the resource's own kind, not of its subresource's."""
     return _kind(attempt) == (attempt.res.group, attempt.res.version, attempt.res.kind)
 
@@ -82,7 +82,7 @@ def _who(user: User) -> Obj:
 async def show(store: Store, attempt: Attempt, row: Resource) -> View:
     """ApiError when it cannot be converted."""
     old = attempt.old if attempt.verb in ("update", "delete") else None
-    if row.api_version == attempt.res.api_version or not _is_own(attempt):
+    if row.api_version == attempt.res.api_version or not is_own(attempt):
         return View(row, attempt.obj, old)
     obj = None if attempt.obj is None else await converted(store, attempt.obj, attempt.res, row)
     return View(row, obj, None if old is None else await converted(store, old, attempt.res, row))

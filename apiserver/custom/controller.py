@@ -146,7 +146,7 @@ class Controller:
             return 0
         context, row = self._context, rows[0]
         page = await context.store.list(row)
-        await delete_each(context, SELF, row, page.items, DeleteOptions())
+        await delete_each(context, SELF, row, page.items, DeleteOptions(), admitted=True)  # as upstream
         return len((await context.store.list(row)).items) if page.items else 0
 
     async def _say(self, stored: Stored, definition: Obj, terminating: bool, reason: str, message: str) -> None:

@@ -112,9 +112,10 @@ async def delete_if_there(
     name: str,
     options: DeleteOptions,
     request: Request | None = None,
+    admitted: bool = False,
 ) -> Obj | None:
     try:
-        obj, _ = await delete(context, user, res, namespace, name, options, request=request)
+        obj, _ = await delete(context, user, res, namespace, name, options, request=request, admitted=admitted)
     except NotFound:
         return None
     return obj

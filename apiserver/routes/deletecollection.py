@@ -41,12 +41,14 @@ async def delete_each(
     items: Iterable[Stored],
     options: DeleteOptions,
     request: Request | None = None,
+    *,
+    admitted: bool = False,
 ) -> list[Obj]:
-    """The objects as they are now or were last, without those that were gone."""
+    """The objects as they are now or were last, without those that were gone. `admitted`: nobody is asked."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def one(stored: Stored) -> Obj | None:
         async with gate:
-            return await delete_if_there(context, user, res, stored.namespace, stored.name, options, request)
+            return await delete_if_there(context, user, res, stored.namespace, stored.name, options, request, admitted)
 
     return [obj for obj in await asyncio.gather(*map(one, items)) if obj is not None]

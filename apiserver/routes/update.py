@@ -139,9 +139,7 @@ async def _write(context: Context, res: Resource, current: Stored, new: Obj, put
     if deletion.is_over(new):
         return await remove(context, res, current, new)
     revision = new["metadata"]["resourceVersion"]
-    return await context.store.update(
-        res, current.namespace, current.name, to(new), resource_version=revision, put=put
-    )
+    return await context.store.update(res, current.namespace, current.name, to(new), resource_version=revision, put=put)
 
 
 async def remove(context: Context, res: Resource, current: Stored, new: Obj) -> Obj:

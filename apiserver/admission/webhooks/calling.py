@@ -1,0 +1,209 @@
+"""One call of one webhook: the AdmissionReview that it gets, and what its answer means.
+
+https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#webhook-request-and-response ;
+wording as in k8s.io/apiserver/pkg/admission/plugin/webhook.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+import uuid
+from typing import Any, NamedTuple
+
+import orjson
+import structlog
+
+from api.cel.admission import Failed
+from api.errors import ApiError, BadRequest, InternalError
+from api.meta import Obj
+from apiserver.admission import asking, review
+from apiserver.admission.chain import Attempt
+from apiserver.admission.matching import Matching
+from apiserver.admission.review import View
+from apiserver.admission.webhooks import counts
+from apiserver.admission.webhooks.counts import WebhookCounts
+from apiserver.admission.webhooks.index import Candidates, Hook, Index
+from apiserver.auth.authorizer import Authorizer
+from apiserver.storage.store import Store
+from apiserver.webhooks import WebhookFailed, Webhooks
+
+log = structlog.get_logger("webhooks")
+
+
+class Patch(NamedTuple):
+    """What a webhook wants to be changed; no operations: nothing."""
+
+    operations: list[Any]
+
+
+class Rejected(ApiError):
+    """A webhook's refusal, in the Status that it gave."""
+
+    def __init__(self, hook: Hook, result: Obj) -> None:
+        denied = f'admission webhook "{hook.name}" denied the request'
+        why = str(result.get("message") or result.get("reason") or "")
+        super().__init__(f"{denied}: {why}" if why else f"{denied} without explanation", result.get("details"))
+        code = result.get("code")
+        self.code = code if isinstance(code, int) and 400 <= code <= 599 else 400
+        self.reason = str(result.get("reason") or "")
+
+
+class Caller:
+    """What the mutating and the validating step have in common."""
+
+    def __init__(
+        self, store: Store, matching: Matching, authorizer: Authorizer, webhooks: Webhooks, counted: WebhookCounts
+    ) -> None:
+        self.store = store
+        self.counted = counted
+        self._matching = matching
+        self._authorizer = authorizer
+        self._webhooks = webhooks
+
+    def candidates(self, index: Index, attempt: Attempt) -> Candidates:
+        """ServiceUnavailable while it is not known which webhooks there are."""
+        self.store.check_filled()
+        return index.candidates(attempt)
+
+    async def view(self, hook: Hook, attempt: Attempt, kind: str) -> View | None:
+        """The request as the webhook is to see it; None when it does not want to. ApiError when that cannot be told
+        and the webhook's failures count."""
+        row = self._matching.row(hook.matcher, attempt)
+        if row is None:
+            return None
+        view = await review.show(self.store, attempt, row)
+        if hook.conditions is None:
+            return view
+        values = review.values(attempt, view)
+        values |= {"authorizer": asking.variable(self._authorizer, attempt), "namespaceObject": None}
+        try:
+            met = hook.conditions.met(values)
+        except Failed as error:
+            self.counted.undecided(hook.name, kind, attempt.verb.upper())
+            if not hook.ignores_failures:
+                raise attempt.forbidden(str(error)) from error
+            log.warning("match conditions cannot be evaluated, failing open", webhook=hook.name, cause=str(error))
+            return None
+        if not met:
+            self.counted.excluded(hook.name, kind, attempt.verb.upper())
+        return view if met else None
+
+    async def call(self, hook: Hook, attempt: Attempt, view: View, kind: str, failed_open: str) -> Patch | None:
+        """None when the webhook has failed and its failures are ignored, which `failed_open` notes for the audit log.
+        ApiError when the request is refused."""
+        started = time.perf_counter()
+        operation = attempt.verb.upper()
+
+        def count(code: int, why: str = "") -> None:
+            self.counted.called(hook.name, kind, operation, time.perf_counter() - started, code, bool(why))
+            if why:
+                self.counted.rejected(hook.name, kind, operation, why, code)
+
+        try:
+            patch = await self._call(hook, attempt, view, mutating=kind == counts.ADMIT)
+        except WebhookFailed as error:
+            why = f'failed calling webhook "{hook.name}": {error}'
+            count(error.code, "" if hook.ignores_failures else counts.CALLING)
+            if not hook.ignores_failures:
+                log.warning("failing closed", cause=why)
+                raise internal(why) from error
+            log.warning("failing open", cause=why)
+            self.counted.failed_open(hook.name, kind)
+            attempt.annotate(failed_open, hook.name)
+            return None
+        except Rejected as error:
+            count(error.code, counts.NO_ERROR)
+            raise
+        except ApiError:
+            count(0, counts.INTERNAL)
+            raise
+        count(200)
+        return patch
+
+    async def _call(self, hook: Hook, attempt: Attempt, view: View, *, mutating: bool) -> Patch:
+        if attempt.dry_run and not hook.dry_runs:
+            raise BadRequest(f'admission webhook "{hook.name}" does not support dry run')
+        uid = str(uuid.uuid4())
+        kind, version = "AdmissionReview", f"admission.k8s.io/{hook.review_version}"
+        if not hook.review_version:
+            raise WebhookFailed(
+                "could not create admission objects: webhook does not accept known AdmissionReview versions"
+            )
+        request = {"uid": uid, **review.request(attempt, view.row), "object": view.obj, "oldObject": view.old}
+        sent = {"kind": kind, "apiVersion": version, "request": request}
+        try:
+            answer = await self._webhooks.post(hook.client, sent, timeout=hook.timeout)
+        except WebhookFailed as error:
+            raise WebhookFailed(f"failed to call webhook: {error}", error.code) from error
+        try:
+            response = _response(answer, uid, version)
+            patch = _patch(response, mutating, exact=hook.review_version == "v1")
+        except ValueError as error:
+            raise WebhookFailed(f"received invalid webhook response: {error}", 503) from error
+        for key, value in (response.get("auditAnnotations") or {}).items():
+            attempt.annotate(f"{hook.name}/{key}", str(value))
+        for warning in response.get("warnings") or ():
+            attempt.warn(str(warning))
+        if response.get("allowed") is not True:
+            raise Rejected(hook, response.get("status") or {})
+        return patch
+
+
+def internal(why: str) -> InternalError:
+    """As upstream's NewInternalError."""
+    return InternalError(f"Internal error occurred: {why}", {"causes": [{"message": why}]})
+
+
+_SHAPE: dict[str, type] = {
+    "uid": str, "allowed": bool, "status": dict, "patch": str, "patchType": str, "auditAnnotations": dict,
+    "warnings": list,
+}  # fmt: skip
+
+
+def _response(answer: Any, uid: str, version: str) -> Obj:
+    """ValueError when it is no answer to the review."""
+    if not isinstance(answer, dict):
+        raise ValueError("the answer is not an object")
+    response = answer.get("response")
+    if response is None:
+        raise ValueError("webhook response was absent")
+    if not isinstance(response, dict):
+        raise ValueError("response is not an object")
+    for name, shape in _SHAPE.items():
+        if response.get(name) is not None and not isinstance(response[name], shape):
+            raise ValueError(f"response.{name} has the wrong type")
+    if version.endswith("/v1"):
+        if response.get("uid") != uid:
+            raise ValueError(f'expected response.uid="{uid}", got "{response.get("uid") or ""}"')
+        got = f"{answer.get('apiVersion') or '/'}, Kind={answer.get('kind') or ''}"
+        if got != f"{version}, Kind=AdmissionReview":
+            raise ValueError(f"expected webhook response of {version}, Kind=AdmissionReview, got {got}")
+    return response
+
+
+def _patch(response: Obj, mutating: bool, *, exact: bool) -> Patch:
+    """ValueError. Version v1beta1 is not `exact`: what has no use is passed over there."""
+    patch, kind = response.get("patch") or "", response.get("patchType")
+    if not mutating:
+        if exact and patch:
+            raise ValueError("validating webhook may not return response.patch")
+        if exact and kind is not None:
+            raise ValueError("validating webhook may not return response.patchType")
+        return Patch([])
+    if exact and patch and kind is None:
+        raise ValueError("webhook returned response.patch but not response.patchType")
+    if exact and kind is not None and not patch:
+        raise ValueError("webhook returned response.patchType but not response.patch")
+    if exact and kind == "":
+        raise ValueError('webhook returned invalid response.patchType of ""')
+    if not patch:
+        return Patch([])
+    if kind not in ("JSONPatch", None):
+        raise ValueError(f'unsupported patch type "{kind}"')
+    try:
+        operations = orjson.loads(base64.b64decode(patch, validate=True))
+    except (binascii.Error, orjson.JSONDecodeError) as error:
+        raise ValueError(f"response.patch cannot be read: {error}") from error
+    return Patch(operations or [])

@@ -1,0 +1,120 @@
+"""MutatingAdmissionWebhook: webhooks are asked in turn, each sees what those before it have made of the object.
+
+One that asks for it (reinvocationPolicy IfNeeded) is asked once more when the object has changed after its turn.
+https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#reinvocation-policy
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from api import meta, objects
+from api.builtin import MUTATING_WEBHOOK_CONFIGURATIONS
+from api.errors import ApiError, InternalError
+from api.meta import Obj
+from api.patch import json_patch
+from api.registry import Registry, Resource
+from apiserver.admission import review
+from apiserver.admission.chain import Attempt, Plugin
+from apiserver.admission.matching import is_exempt
+from apiserver.admission.review import View
+from apiserver.admission.webhooks.calling import Caller, internal
+from apiserver.admission.webhooks.counts import ADMIT
+from apiserver.admission.webhooks.index import Hook, Index
+
+_MUTATION, _PATCH = "mutation.webhook.admission.k8s.io/", "patch.webhook.admission.k8s.io/"
+
+
+@dataclass(slots=True)
+class _Rounds:
+    """What the first run leaves for the second."""
+
+    asked: list[Hook] = field(default_factory=list)  # of those that may be asked again
+    again: list[Hook] = field(default_factory=list)
+    left: Obj | None = None  # the object as it was when all had been asked
+
+
+class MutatingWebhooks(Plugin):
+    name = "MutatingAdmissionWebhook"
+
+    def __init__(self, caller: Caller, registry: Registry) -> None:
+        self._caller = caller
+        self._index = Index(caller.store, registry, MUTATING_WEBHOOK_CONFIGURATIONS)
+
+    def handles(self, verb: str, res: Resource, subresource: str) -> bool:
+        return not is_exempt(res)
+
+    async def mutate(self, attempt: Attempt) -> None:
+        candidates = self._caller.candidates(self._index, attempt)
+        if not candidates:
+            return
+        rounds: _Rounds = attempt.kept.setdefault(self.name, _Rounds())
+        if attempt.reinvoked and rounds.left != attempt.obj:
+            _ask_again(rounds)
+        for index, hook in candidates:
+            if attempt.reinvoked and hook not in rounds.again:
+                continue
+            view = await self._caller.view(hook, attempt, ADMIT)
+            if view is None:
+                continue
+            if await self._ask(hook, attempt, view, f"round_{int(attempt.reinvoked)}_index_{index}"):
+                _ask_again(rounds)
+                attempt.again = True
+            if hook.reinvocable:
+                rounds.asked.append(hook)
+        if rounds.asked and not attempt.reinvoked:
+            rounds.left = meta.copied(attempt.obj)
+
+    async def _ask(self, hook: Hook, attempt: Attempt, view: View, at: str) -> bool:
+        """Whether the object is another one now."""
+        told = {"configuration": hook.configuration, "webhook": hook.name}
+        changed = False
+        try:
+            patch = await self._caller.call(hook, attempt, view, ADMIT, f"failed-open.{_MUTATION}{at}")
+            if patch is None or not patch.operations:
+                return False
+            try:
+                new = _patched(hook, view, patch.operations)
+                if new != view.obj:
+                    changed = True
+                    own = view.row.api_version == attempt.res.api_version or not review.is_own(attempt)
+                    back = new if own else await review.converted(self._caller.store, new, view.row, attempt.res)
+                    attempt.obj = back
+            except ApiError as error:
+                raise internal(error.message) from error
+            attempt.annotate(_PATCH + at, _json({**told, "patch": patch.operations, "patchType": "JSONPatch"}))
+        finally:
+            attempt.annotate(_MUTATION + at, _json({**told, "mutated": changed}))
+        return changed
+
+
+def _ask_again(rounds: _Rounds) -> None:
+    rounds.again += rounds.asked
+    rounds.asked = []
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _patched(hook: Hook, view: View, operations: list[Any]) -> Obj:
+    """The object that a patch makes, decoded and with defaults as one that a client sent. ApiError."""
+    before = view.obj
+    if before is None:
+        why = "attempted to modify the object, which is not supported for this operation"
+        raise InternalError(f'admission webhook "{hook.name}" {why}')
+    patched = json_patch.apply(meta.copied(before), operations)
+    if any(patched.get(name) != before.get(name) for name in ("apiVersion", "kind")):
+        raise InternalError(f'admission webhook "{hook.name}" attempted to make an object of another kind')
+    group, _, version = str(before.get("apiVersion", "")).rpartition("/")
+    row, kind = view.row, str(before.get("kind", ""))
+    if (group, version, kind) != (row.group, row.version, row.kind):
+        row = Resource(group, version, kind, "", "", True)  # the kind of a subresource
+    new, _ = objects.decode(row, patched, objects.IGNORE)
+    row.hooks.default(new)
+    if "metadata" not in before:
+        new.pop("metadata", None)
+    return new
