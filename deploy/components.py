@@ -135,6 +135,9 @@ def _apiserver(layout: Layout, cluster: Cluster, places: Places) -> Component:
         "--requestheader-allowed-names", FRONT_PROXY,
         "--service-cluster-ip-range", SERVICE_CIDR,
         "--encryption-provider-config", str(layout.encryption_file), "--encryption-provider-config-automatic-reload",
+        "--audit-policy-file", str(layout.audit_policy), "--audit-log-path", str(layout.logs / "audit.log"),
+        "--audit-log-maxsize", "20", "--audit-log-maxbackup", "5", "--audit-log-mode", "batch",
+        "--audit-log-batch-max-size", "400", "--audit-log-batch-max-wait", "1s",
         "--service-account-key-file", str(pki / "sa.pub"),
         "--service-account-signing-key-file", str(pki / "sa.key"),
         "--service-account-issuer", f"https://kubernetes.default.svc.{DOMAIN}", "--enable-bootstrap-token-auth",
@@ -142,7 +145,7 @@ def _apiserver(layout: Layout, cluster: Cluster, places: Places) -> Component:
     files = (
         *_pair(pki / "apiserver", pki / "ca.crt"), *_pair(pki / "apiserver-kubelet-client"),
         *_pair(pki / "front-proxy-client", pki / "front-proxy-ca.crt"),
-        *_pair(pki / "apiserver-etcd-client"), pki / "sa.pub",
+        *_pair(pki / "apiserver-etcd-client"), pki / "sa.pub", layout.audit_policy,
     )  # fmt: skip
     return Component("apiserver", argv, files, (API_PORT,))
 

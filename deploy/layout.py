@@ -22,6 +22,10 @@ class Layout:
         return self.pki / "encryption.yaml"
 
     @property
+    def audit_policy(self) -> Path:
+        return self.root / "audit-policy.yaml"
+
+    @property
     def etcd(self) -> Path:
         return self.root / "etcd"
 

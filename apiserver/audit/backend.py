@@ -66,7 +66,7 @@ class Backend:
         self._file.close()
 
     async def _run(self) -> None:
-        while not self._stopping:
+        while self._waiting or not self._stopping:
             await self._some.wait()
             self._some.clear()
             if self._seconds and len(self._waiting) < self._batch_size and not self._stopping:
@@ -81,9 +81,17 @@ class Backend:
 
     def _write(self, records: list[Record]) -> bool:
         try:
-            self._file.write(b"".join([record.line() for record in records]))
+            self._file.write(b"".join([self._line(record) for record in records]))
         except OSError as error:
             self.lost += len(records)
             log.error("the audit log cannot be written: %s", error.strerror)
             return False
         return True
+
+    def _line(self, record: Record) -> bytes:
+        try:
+            return record.line()
+        except (TypeError, ValueError):  # what JSON cannot say; all others are to be written
+            self.lost += 1
+            log.exception("an audit event cannot be written")
+            return b""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -89,8 +90,9 @@ class Record(NamedTuple):
             return None
         if self.asked.level == METADATA and request.info.verb != "create":
             return None
+        media = request.header(b"content-type")
         try:
-            return decode.raw(request.body_read, request.header(b"content-type"))
+            return decode.raw(request.body_read, "" if decode.media_type(media).endswith("+json") else media)
         except (ApiError, ValueError):
             return None  # nobody could read it: the answer says so
 
@@ -102,7 +104,8 @@ class Record(NamedTuple):
     def _status(self) -> Obj:
         reply = self.reply
         if self.message:
-            return {"metadata": {}, "status": "Failure", "message": self.message, "reason": "Unauthorized", "code": self.code}
+            told = {"status": "Failure", "message": self.message, "reason": "Unauthorized", "code": self.code}
+            return {"metadata": {}, **told}
         if reply is not None and reply.content_type is JSON and reply.pieces and reply.pieces[0].startswith(_STATUS):
             status = orjson.loads(reply.between.join(reply.pieces))
             return {**{field: status[field] for field in _OF_STATUS if field in status}, "code": self.code}
@@ -111,23 +114,23 @@ class Record(NamedTuple):
 
 def source_ips(request: Request) -> list[str]:
     """Whom proxies say they speak for, then who speaks to us, which nobody can make up."""
-    found = []
+    found: list[str] = []
     forwarded = request.header(b"x-forwarded-for")
     for text in forwarded.split(",") if forwarded else ():
         found += _address(text)
-    real = _address(request.header(b"x-real-ip"))
-    found += [ip for ip in real if ip not in found]
+    found += [ip for ip in _address(request.header(b"x-real-ip")) if ip not in found]
     client = request.scope.get("client")
-    peer = _address(client[0]) if client else []
-    return found + (peer if found[-1:] != peer else [])
+    found += [ip for ip in (_address(client[0]) if client else ()) if found[-1:] != [ip]]
+    return found
 
 
-def _address(text: str) -> list[str]:
+@lru_cache(maxsize=1024)
+def _address(text: str) -> tuple[str, ...]:
     text = text.strip()
     try:
-        return [str(ipaddress.ip_address(text))] if text else []
+        return (str(ipaddress.ip_address(text)),) if text else ()
     except ValueError:
-        return []
+        return ()
 
 
 def _uri(request: Request) -> str:
@@ -170,4 +173,10 @@ def _lean(data: Any) -> Any:
 
 
 def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1e6):06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(whole: int) -> str:
+    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy import (
+    audit,
     changes,
     cluster,
     credentials,
@@ -85,6 +86,7 @@ def _certificates(layout: Layout, places: Places, now: datetime) -> str:
     identities = [pki.NodeName(node.name, (node.ip,), node.directory) for node in places.nodes]
     written = pki.ensure(layout.pki, identities, names, now)
     encryption.ensure(layout.encryption_file)
+    audit.ensure(layout.audit_policy)
     credentials.write_all(layout, places)
     renewed = [f"{path.name} {why}" for path, why in written.items() if why]
     if renewed:

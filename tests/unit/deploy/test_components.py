@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy import cluster, encryption, preflight
+from deploy import audit, cluster, encryption, preflight
 from deploy.certificates import new_authority
 from deploy.cluster import Cluster, ExternalEtcd, decide
 from deploy.components import Component, components
@@ -189,3 +189,16 @@ def test_secrets_are_encrypted_in_etcd_with_a_key_that_is_made_once(tmp_path: Pa
     assert rule["resources"] == ["secrets"]
     assert [next(iter(provider)) for provider in rule["providers"]] == ["aesgcm", "identity"]
     assert value(by_name()["apiserver"], "--encryption-provider-config") == "/data/pki/encryption.yaml"
+
+
+def test_what_is_noted_of_requests_is_for_the_administrator_to_say(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    audit.ensure(layout.audit_policy)
+    policy = yaml.safe_load(layout.audit_policy.read_text())
+    assert (policy["apiVersion"], policy["kind"]) == ("audit.k8s.io/v1", "Policy")
+    layout.audit_policy.write_text("rules of my own")
+    audit.ensure(layout.audit_policy)
+    assert layout.audit_policy.read_text() == "rules of my own"
+    apiserver = by_name()["apiserver"]
+    assert value(apiserver, "--audit-log-path") == "/data/logs/audit.log"
+    assert Path("/data/audit-policy.yaml") in apiserver.files, "it is read at the start only"
