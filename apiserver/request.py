@@ -30,7 +30,8 @@ _VERBS = {
     "GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete",
     "OPTIONS": "options",
 }  # fmt: skip
-_IMPERSONATION = frozenset({b"impersonate-user", b"impersonate-group", b"impersonate-uid"})
+IMPERSONATION = b"impersonate-"
+"""What headers begin with that ask to act as someone else."""
 _OF_NAMESPACE = ("status", "finalize")
 
 
@@ -160,7 +161,7 @@ class Request:
     def impersonates(self) -> bool:
         if self._headers is None:
             self._headers = dict(self.scope["headers"])
-        return not _IMPERSONATION.isdisjoint(self._headers)
+        return IMPERSONATION in b"\n".join(self._headers)
 
     @property
     def queries(self) -> dict[str, list[str]]:
