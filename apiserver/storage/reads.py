@@ -15,9 +15,11 @@ from apiserver.storage.decode import decode
 from apiserver.storage.etcd import Compacted, Etcd, FutureRevision, prefix_end
 from apiserver.storage.selection import Rendered, Selection, effect, select
 from apiserver.storage.stored import Page, Stored, WatchEvent, status_event
+from apiserver.storage.turns import Turns
 from apiserver.storage.versions import Freshness, Wanted
 from apiserver.storage.views import Views, is_viewed
-from apiserver.storage.watchers import Watch, Watcher
+from apiserver.storage.watch import Watch
+from apiserver.storage.watchers import Watcher
 
 CATCH_UP_SECONDS = 3.0  # as long as upstream lets a reader wait for a revision
 _NO_FIELDS = FieldSelector()
@@ -31,6 +33,7 @@ class Reads:
         self._registry = registry
         self._etcd = etcd
         self._cache = cache
+        self._turns = Turns()
 
     def check_filled(self) -> None:
         """ServiceUnavailable while the cache is not filled."""
@@ -133,13 +136,14 @@ class Reads:
         collection, now = self._cache.collection(keys.collection(res)), self._cache.revision
         viewed = is_viewed(res)
         offered = selection.any_fields() if viewed else selection
-        watcher = Watcher(offered, max(now, wanted.revision), unread=viewed)
+        watcher = Watcher(offered, max(now, wanted.revision), self._turns, unread=viewed)
         replayed: list[WatchEvent] = []
         if wanted.freshness is Freshness.EXACT:
             try:
                 changes = [Rendered(change) for change in collection.ring.since(wanted.revision)]
                 if viewed:
                     watcher.queue += changes
+                    watcher.due = bool(changes)
                 else:
                     replayed = [r.event(kind) for r in changes if (kind := effect(r.change, selection))]
             except Expired as error:
@@ -163,7 +167,6 @@ class Reads:
             revision=lambda: self._cache.revision,
             bookmarks=bookmarks,
             timeout=timeout,
-            crowd=lambda: collection.watchers.crowd(watcher),
             view=(lambda changes: self.views.events(res, selection, changes)) if viewed else None,
             close=lambda: collection.watchers.discard(watcher),
         )

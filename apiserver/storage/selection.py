@@ -39,18 +39,12 @@ class Selection:
         return self.matches is None or self.matches(stored)
 
 
+@lru_cache(maxsize=1024)
 def select(namespace: str, labels: Selector, fields: FieldSelector) -> Selection:
-    if labels.is_everything and fields.is_everything:
-        return _everything(namespace)
+    """One object for all who select the same, so that a change is judged once for all of them."""
     exact = [(r.field, r.value) for r in fields.requirements if r.equal]
     name = fields.exact("metadata.name")
     return Selection(namespace, _matcher(labels, fields), name, exact[0] if exact else None)
-
-
-@lru_cache(maxsize=1024)
-def _everything(namespace: str) -> Selection:
-    """One object for all who watch the same, so that a change is judged once for all of them."""
-    return Selection(namespace, None)
 
 
 def _matcher(labels: Selector, fields: FieldSelector) -> Matches | None:
@@ -80,13 +74,6 @@ class Rendered:
     change: Change
     _events: dict[str, WatchEvent] = field(default_factory=dict)
     _seen: dict[str, Rendered] = field(default_factory=dict)
-    _effects: dict[int, str | None] = field(default_factory=dict)
-
-    def effect(self, selection: Selection) -> str | None:
-        key = id(selection)
-        if key not in self._effects:
-            self._effects[key] = effect(self.change, selection)
-        return self._effects[key]
 
     def event(self, kind: str) -> WatchEvent:
         made = self._events.get(kind)

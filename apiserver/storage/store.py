@@ -27,7 +27,7 @@ from apiserver.storage.compaction import Compactor
 from apiserver.storage.etcd import Etcd
 from apiserver.storage.sealed import SealedEtcd, follow
 from apiserver.storage.stored import Page, Stored, WatchEvent
-from apiserver.storage.watchers import Watch
+from apiserver.storage.watch import Watch
 from apiserver.storage.writes import Change, ClaimTaken, Guard, Put, Writes
 
 __all__ = ["Change", "ClaimTaken", "Guard", "Page", "Put", "Store", "Stored", "Watch", "WatchEvent"]
