@@ -31,6 +31,7 @@ from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taint import TaintNodesByCondition
 from apiserver.admission.pod_security.step import PodSecurity
+from apiserver.admission.policies.mutating import MutatingAdmissionPolicies
 from apiserver.admission.policies.validating import ValidatingAdmissionPolicies
 from apiserver.admission.priority import Priority
 from apiserver.admission.quota.plugin import ResourceQuota
@@ -136,6 +137,7 @@ def build_context(options: Options) -> Context:
         CertificateRequests(authorizer, _now),
         DefaultIngressClass(store),
         Expressions(),
+        MutatingAdmissionPolicies(store, registry, authorizer),
         MutatingWebhooks(caller, registry),
         RoleGrants(authorizer),  # after all that may change a role
         ValidatingAdmissionPolicies(store, registry, authorizer),

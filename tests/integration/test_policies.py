@@ -181,3 +181,73 @@ def test_a_policy_that_cannot_work_is_refused(make: Make) -> None:
         wanted='spec.validations[0].expression: Invalid value: "object.spec.replicas <": compilation failed: ERROR',
     )
     make(DEMO.partition("---")[0].replace("object.spec.replicas <= 5", "1"), wanted="must evaluate to bool but got int")
+
+
+SIDECAR = """
+apiVersion: admissionregistration.k8s.io/v1beta1
+kind: MutatingAdmissionPolicy
+metadata: {name: NAME.sidecar-policy.example.com}
+spec:
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}
+  matchConditions:
+  - name: does-not-already-have-sidecar
+    expression: "!has(object.spec.initContainers) || !object.spec.initContainers.exists(ic, ic.name == 'mesh-proxy')"
+  failurePolicy: Fail
+  reinvocationPolicy: IfNeeded
+  mutations:
+  - patchType: ApplyConfiguration
+    applyConfiguration:
+      expression: >
+        Object{
+          spec: Object.spec{
+            initContainers: [
+              Object.spec.initContainers{name: "mesh-proxy", image: "mesh/proxy:v1.0.0", restartPolicy: "Always"}
+            ]
+          }
+        }
+  - patchType: JSONPatch
+    jsonPatch:
+      expression: >
+        [JSONPatch{op: "add", path: "/metadata/labels", value: {"example.com/mesh": "in"}}]
+---
+apiVersion: admissionregistration.k8s.io/v1beta1
+kind: MutatingAdmissionPolicyBinding
+metadata: {name: NAME-binding.example.com}
+spec:
+  policyName: NAME.sidecar-policy.example.com
+  matchResources: {HERE}
+"""
+
+
+def test_a_policy_that_changes_what_enters(kubectl: Kubectl, make: Make) -> None:
+    """#create-a-mutatingadmissionpolicy: what it adds belongs to no field manager, and is judged as what a client sent."""
+    name = make(SIDECAR)
+    kubectl.run("run", "web", "--image=nginx").ok()
+    made = kubectl.run("get", "pod", "web", "-o", "json", "--show-managed-fields").ok().json
+    (sidecar,) = made["spec"]["initContainers"]
+    assert (sidecar["name"], sidecar["restartPolicy"], sidecar["imagePullPolicy"]) == (
+        "mesh-proxy",
+        "Always",
+        "IfNotPresent",
+    )
+    assert sidecar["volumeMounts"], "the steps before it see what it made, too: the account's token"
+    assert made["metadata"]["labels"] == {"example.com/mesh": "in"}
+    assert not any("f:initContainers" in str(entry) for entry in made["metadata"]["managedFields"])
+    breaking = SIDECAR.partition("---")[0].replace('name: "mesh-proxy"', 'name: "Not A Name"')
+    make(breaking)
+    assert (
+        'spec.initContainers[0].name: Invalid value: "Not A Name"'
+        in kubectl.run("run", "x", "--image=x").failed().stderr
+    )
+    make(SIDECAR.partition("---")[0].replace("Object.spec.initContainers{name", "Object.spec.containers{name"))
+    refused = kubectl.run("run", "x", "--image=x").failed().stderr
+    assert (
+        f"policy '{name}.sidecar-policy.example.com' with binding '{name}-binding.example.com' denied request"
+        in refused
+    )
+    make(
+        breaking.replace("Object{", "Object", 1),
+        wanted="spec.mutations[0].applyConfiguration.expression: Invalid value",
+    )
