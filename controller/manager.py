@@ -15,6 +15,7 @@ from client import log
 from client.clock import Clock
 from client.http import ApiClient
 from client.informer import Informers
+from controller import protection
 from controller.account_tokens import AccountTokensLoop
 from controller.bootstrap_signer import BootstrapSignerLoop, TokenCleanerLoop
 from controller.certificates import CertificatesCleanerLoop, CertificatesLoop
@@ -63,6 +64,9 @@ LOOPS = (
     Row("bootstrap-signer", BootstrapSignerLoop),
     Row("token-cleaner", TokenCleanerLoop),
     Row("resourcequota", ResourceQuotaLoop),
+    Row("pvc-protection", protection.of_claims),
+    Row("pv-protection", protection.of_volumes),
+    Row("vac-protection", protection.of_attributes_classes),
     Row("garbage-collector", GarbageCollectorLoop),  # last: it listens to the informers of the others
 )
 

@@ -88,7 +88,7 @@ def test_a_kind_is_created_shown_and_changed(
     if "generation" in made["metadata"] and "spec" in patch:
         assert after["metadata"]["generation"] == 2
     kubectl.run("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", stdin=obj).ok()
-    kubectl.run("delete", kind, "x").ok()
+    kubectl.run("delete", kind, "x", "--wait=false").ok()  # a claim is held until a controller lets it go
 
 
 def _text(patch: Obj) -> str:
@@ -113,6 +113,7 @@ def test_persistent_volumes_are_shown_as_upstream_does(kubectl: Kubectl, namespa
             "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after" in refused.stderr
         )
     finally:
+        kubectl.run("patch", "pv", name, "-p", '{"metadata":{"finalizers":null}}').ok()
         kubectl.run("delete", "pv", name).ok()
 
 

@@ -12,7 +12,7 @@ from api.errors import Forbidden, NotFound, not_found
 from api.meta import Obj
 from api.registry import Resource
 from apiserver.admission.chain import Admission, Attempt
-from apiserver.admission.ingress_class import DefaultIngressClass
+from apiserver.admission.default_class import DefaultIngressClass
 from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taint import TaintNodesByCondition
