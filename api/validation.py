@@ -12,11 +12,11 @@ from api.meta import Obj
 
 Errors = list[FieldError]
 
-_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-_LABEL_1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
-_SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-_CONFIG_KEY = re.compile(r"^[-._a-zA-Z0-9]+$")
-_PORT_NAME = re.compile(r"^[-a-z0-9]+$")
+_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
+_LABEL_1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?\Z")
+_SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
+_CONFIG_KEY = re.compile(r"^[-._a-zA-Z0-9]+\Z")
+_PORT_NAME = re.compile(r"^[-a-z0-9]+\Z")
 
 LABEL_TEXT = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and "
@@ -38,7 +38,7 @@ QUALIFIED_TEXT = (
     "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
     "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 )
-_LABEL_VALUE_TEXT = (
+LABEL_VALUE_TEXT = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
     "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used "
     "for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
@@ -48,9 +48,15 @@ _ANNOTATIONS_LIMIT = 256 * 1024
 
 
 def dns_label(value: str, field: str) -> Errors:
-    if len(value) > 63:
-        return [invalid(field, value, "must be no more than 63 bytes")]
-    return [] if _LABEL.match(value) else [invalid(field, value, LABEL_TEXT)]
+    return [invalid(field, value, why) for why in not_label(value)]
+
+
+def not_label(value: str) -> list[str]:
+    """Why `value` is no DNS label, if it is none."""
+    why = ["must be no more than 63 bytes"] if len(value) > 63 else []
+    if not _LABEL.match(value):
+        why.append("must not contain dots" if _SUBDOMAIN.match(value) else LABEL_TEXT)
+    return why
 
 
 def dns_1035_label(value: str, field: str) -> Errors:
@@ -126,7 +132,7 @@ def label_value(value: str, field: str) -> Errors:
         return []
     if len(value) > 63:
         return [invalid(field, value, "must be no more than 63 bytes")]
-    return [invalid(field, value, _LABEL_VALUE_TEXT)]
+    return [invalid(field, value, LABEL_VALUE_TEXT)]
 
 
 def annotations(values: Mapping[str, str] | None, field: str) -> Errors:

@@ -6,6 +6,7 @@ Both know how to send themselves over ASGI. Bodies over 128 KB are gzipped for c
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -180,12 +181,22 @@ class Tunnel:
 Answer = Reply | Stream | Tunnel
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ALL_WARNINGS, _ONE_WARNING = 4096, 256  # characters: when there are more in all, each is cut
+
+
 def _warnings(request: Request) -> list[Header]:
-    """RFC 7234 warn-code 299, as upstream's warning package writes it."""
+    """RFC 7234 warn-code 299, as upstream's warning package writes it: what has control characters is left out."""
     headers: list[Header] = []
-    for text in request.warnings:
+    texts = [text for text in request.warnings if _CONTROL.search(text) is None]
+    cut, left = sum(map(len, texts)) > _ALL_WARNINGS, _ALL_WARNINGS
+    for whole in texts:
+        if left <= 0:
+            break
+        text = whole[:_ONE_WARNING] if cut else whole
+        left -= len(text)
         quoted = text.replace("\\", "\\\\").replace('"', '\\"')
-        headers.append((b"warning", f'299 - "{quoted}"'.encode("latin-1", "replace")))
+        headers.append((b"warning", f'299 - "{quoted}"'.encode()))
     return headers
 
 
