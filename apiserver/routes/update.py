@@ -51,11 +51,12 @@ async def change(
     resourceVersion as preconditions. `track` notes who did it, unless `transform` does. `request` is the one whose
     client wants it; None when it is the server itself. `door` is how a subresource shows the object to admission.
 
-    Works on the cached object first; when that ends in a refusal or in no change, or another writer was
-    faster, works again on a consistent read before it believes so.
+    Works on the cached object first; when that ends in a refusal or in no change, looks whether it was the current
+    one before it believes so, and works again on that, as when another writer was faster.
     """
     fresh = False
-    refused: tuple[int, ApiError] | None = None
+    refused: ApiError | None = None
+    seen = -1  # the revision that was refused, or is as it should be
     avoid: set[str] = set()
     for _ in range(_TRIES):
         try:
@@ -65,8 +66,10 @@ async def change(
                 raise
             fresh = True
             continue
-        if refused is not None and refused[0] == current.revision:
-            raise refused[1]  # it was current
+        if seen == current.revision:
+            if refused is not None:
+                raise refused
+            return current if dry_run else await context.store.renew(res, current)
         attempt = Attempt(
             user, "update", res, subresource, current.namespace, current.name, None, None, dry_run, request
         )
@@ -75,13 +78,12 @@ async def change(
         except ApiError as error:
             if fresh:
                 raise
-            refused = current.revision, error
-            fresh = True
+            refused, seen, fresh = error, current.revision, True
             continue
         if wanted is None:
             if fresh:
                 return current if dry_run else await context.store.renew(res, current)
-            fresh = True
+            refused, seen, fresh = None, current.revision, True
             continue
         new, picked = wanted
         if dry_run:
@@ -106,7 +108,8 @@ async def _wanted(
     track: Track | None,
     door: Door | None,
 ) -> tuple[Obj, set[str]] | None:
-    """(the new object, admitted and checked, the claims picked for it); None when it is the old one."""
+    """(the new object, admitted and checked, the claims picked for it); None when it is the old one, which is admitted
+    all the same."""
     res, subresource = attempt.res, attempt.subresource
     old = current.obj()
     new = transform(current.obj())
@@ -123,11 +126,11 @@ async def _wanted(
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         attempt.obj = new if door is None else door.show(new)
     picked = set() if subresource else await assign(context, res, new, old, avoid)
-    if objects.equal(new, old) and not current.outdated:
-        return None
-    objects.check(res, new, old, subresource=_ruled_by(res, subresource))
+    same = objects.equal(new, old) and not current.outdated
+    if not same:
+        objects.check(res, new, old, subresource=_ruled_by(res, subresource))
     await context.admission.validate(attempt)
-    return new, picked
+    return None if same else (new, picked)
 
 
 def _ruled_by(res: Resource, subresource: str) -> str:

@@ -145,6 +145,20 @@ def test_a_review_says_what_is_asked(hooks: Hooks, kubectl: Kubectl, namespace: 
     assert hooks.server.paths[-1] == "/?timeout=7s"
 
 
+def test_a_change_to_nothing_is_asked_for_as_well(hooks: Hooks, http: Raw, create: Any, namespace: str) -> None:
+    """k8s.io/apiserver/pkg/registry/generic/registry Store.Update: what is not allowed is not, whatever it changes."""
+    made = create(config_map("same", {"a": "1"})).json()
+    hooks.add("validating", {})
+    hooks.server.answer = deny
+    path = f"/api/v1/namespaces/{namespace}/configmaps/same"
+    assert http.send("PUT", path, made).status_code == 400
+    assert len(hooks.server.calls) == 1
+    hooks.server.answer = allow
+    answer = http.send("PUT", path, made)
+    assert (answer.status_code, answer.json()) == (200, made)
+    assert len(hooks.server.calls) == 2
+
+
 def test_subresources_are_shown_in_their_own_kind(hooks: Hooks, http: Raw, kubectl: Kubectl, namespace: str) -> None:
     rules = [rule("deployments/scale", "pods/binding", "pods/eviction", "serviceaccounts/token", "pods/exec")]
     hooks.add("validating", {"rules": rules})

@@ -18,6 +18,7 @@ import structlog
 from api.cel.admission import Failed
 from api.errors import ApiError, BadRequest, InternalError
 from api.meta import Obj
+from api.registry import Resource
 from apiserver.admission import asking, review
 from apiserver.admission.chain import Attempt
 from apiserver.admission.matching import Matching
@@ -50,6 +51,33 @@ class Rejected(ApiError):
         self.reason = str(result.get("reason") or "")
 
 
+class Views:
+    """An attempt in the versions that webhooks want it in, as long as its object stays as it is."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self._made: dict[str, View] = {}
+        self._values: dict[str, dict[str, Any]] = {}
+
+    async def of(self, row: Resource, store: Store) -> View:
+        """ApiError when the object cannot be converted."""
+        found = self._made.get(row.api_version)
+        if found is None:
+            found = self._made[row.api_version] = await review.show(store, self.attempt, row)
+        return found
+
+    def values(self, view: View, authorizer: Authorizer) -> dict[str, Any]:
+        """For expressions."""
+        found = self._values.get(view.row.api_version)
+        if found is None:
+            found = self._values[view.row.api_version] = {
+                **review.values(self.attempt, view),
+                "authorizer": asking.variable(authorizer, self.attempt),
+                "namespaceObject": None,
+            }
+        return found
+
+
 class Caller:
     """What the mutating and the validating step have in common."""
 
@@ -67,19 +95,18 @@ class Caller:
         self.store.check_filled()
         return index.candidates(attempt)
 
-    async def view(self, hook: Hook, attempt: Attempt, kind: str) -> View | None:
+    async def view(self, hook: Hook, views: Views, kind: str) -> View | None:
         """The request as the webhook is to see it; None when it does not want to. ApiError when that cannot be told
         and the webhook's failures count."""
+        attempt = views.attempt
         row = self._matching.row(hook.matcher, attempt)
         if row is None:
             return None
-        view = await review.show(self.store, attempt, row)
+        view = await views.of(row, self.store)
         if hook.conditions is None:
             return view
-        values = review.values(attempt, view)
-        values |= {"authorizer": asking.variable(self._authorizer, attempt), "namespaceObject": None}
         try:
-            met = hook.conditions.met(values)
+            met = hook.conditions.met(views.values(view, self._authorizer))
         except Failed as error:
             self.counted.undecided(hook.name, kind, attempt.verb.upper())
             if not hook.ignores_failures:

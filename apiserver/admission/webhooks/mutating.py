@@ -21,7 +21,7 @@ from apiserver.admission import review
 from apiserver.admission.chain import Attempt, Plugin
 from apiserver.admission.matching import is_exempt
 from apiserver.admission.review import View
-from apiserver.admission.webhooks.calling import Caller, internal
+from apiserver.admission.webhooks.calling import Caller, Views, internal
 from apiserver.admission.webhooks.counts import ADMIT
 from apiserver.admission.webhooks.index import Hook, Index
 
@@ -54,15 +54,17 @@ class MutatingWebhooks(Plugin):
         rounds: _Rounds = attempt.kept.setdefault(self.name, _Rounds())
         if attempt.reinvoked and rounds.left != attempt.obj:
             _ask_again(rounds)
+        views = Views(attempt)
         for index, hook in candidates:
             if attempt.reinvoked and hook not in rounds.again:
                 continue
-            view = await self._caller.view(hook, attempt, ADMIT)
+            view = await self._caller.view(hook, views, ADMIT)
             if view is None:
                 continue
             if await self._ask(hook, attempt, view, f"round_{int(attempt.reinvoked)}_index_{index}"):
                 _ask_again(rounds)
                 attempt.again = True
+                views = Views(attempt)
             if hook.reinvocable:
                 rounds.asked.append(hook)
         if rounds.asked and not attempt.reinvoked:

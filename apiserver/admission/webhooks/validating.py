@@ -12,7 +12,7 @@ from api.registry import Registry, Resource
 from apiserver.admission.chain import Attempt, Plugin
 from apiserver.admission.matching import is_exempt
 from apiserver.admission.review import View
-from apiserver.admission.webhooks.calling import Caller
+from apiserver.admission.webhooks.calling import Caller, Views
 from apiserver.admission.webhooks.counts import VALIDATE
 from apiserver.admission.webhooks.index import Hook, Index
 
@@ -34,8 +34,9 @@ class ValidatingWebhooks(Plugin):
         if not candidates:
             return
         wanted: list[tuple[Hook, View]] = []
+        views = Views(attempt)
         for _, hook in candidates:
-            view = await self._caller.view(hook, attempt, VALIDATE)
+            view = await self._caller.view(hook, views, VALIDATE)
             if view is not None:
                 wanted.append((hook, view))
         calls = [
