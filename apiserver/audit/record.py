@@ -25,6 +25,7 @@ from apiserver.response import JSON, Reply
 _STATUS = b'{"kind":"Status"'
 _OF_STATUS = ("metadata", "status", "message", "reason", "details", "code")
 _LONGEST_AGENT = 1024
+_OF_BODY = "patch.webhook.admission.k8s.io/"
 _TOKEN = re.compile(rb"((?:^|&)access_token=)[^&]*")
 
 
@@ -79,8 +80,11 @@ class Record(NamedTuple):
             event["responseObject"] = self._answered()
         event["requestReceivedTimestamp"] = _time(asked.received)
         event["stageTimestamp"] = _time(self.at)
-        if self.annotations:
-            event["annotations"] = self.annotations
+        annotations = self.annotations
+        if asked.level < REQUEST:  # a webhook's patch says as much as the body
+            annotations = {k: v for k, v in annotations.items() if not k.startswith(_OF_BODY)}
+        if annotations:
+            event["annotations"] = annotations
         return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
 
     def _sent(self) -> Any:
