@@ -26,6 +26,7 @@ from controller.resource_quota_plan import Tally
 _WHOLE = (PODS, SERVICES, PERSISTENT_VOLUME_CLAIMS)
 _RESYNC = 300.0
 _SETTLE = 0.1  # what goes seldom goes alone
+_SHARE = 5  # times as long as a count took, nothing is counted
 _AGAIN = 5.0  # after a quota's first count: an apiserver that had not heard of it may have let something in
 _PAGE = 500
 
@@ -37,6 +38,7 @@ class ResourceQuotaLoop:
         self._work = Reconciler("resourcequota", self._reconcile, clock=context.clock, workers=5)
         self._served = context.discovery.changes()
         self._gone: dict[str, tuple[Resource, asyncio.Task[None]]] = {}
+        self._pauses: dict[str, float] = {}
         self._quotas.on_event(self._on_quota)
         for row in _WHOLE:
             self._follow(context.informer(row))
@@ -68,7 +70,7 @@ class ResourceQuotaLoop:
                 return
             for quota in self._quotas.store.by_index("namespace", meta.namespace(old)):
                 if new is None or plan.uses_otherwise(quota, measured, old, new, self._clock.now()):
-                    self._work.queue.add_after(meta.key(quota), _SETTLE)
+                    self._soon(meta.key(quota))
 
         informer.on_event(on_event)
 
@@ -92,15 +94,20 @@ class ResourceQuotaLoop:
         store = self._quotas.store
         for quota in store.by_index("namespace", namespace) if namespace else store.list():
             if plan.counted(quota, [row]):
-                self._work.queue.add_after(meta.key(quota), _SETTLE)
+                self._soon(meta.key(quota))
+
+    def _soon(self, key: str) -> None:
+        self._work.queue.add_after(key, self._pauses.get(key, _SETTLE))
 
     # ---- counting
 
     async def _reconcile(self, key: str) -> float | None:
         namespace, name = meta.split_key(key)
+        began = self._clock.monotonic()
         try:
             quota = await self._client.get(RESOURCE_QUOTAS, name, namespace)
         except NotFound:
+            self._pauses.pop(key, None)
             return None
         tallies: list[Tally] = []
         failure: ApiError | None = None
@@ -114,6 +121,7 @@ class ResourceQuotaLoop:
         status, before = plan.status(quota, tallies), quota.get("status") or {}
         if not plan.same(status, before):
             await self._client.update(RESOURCE_QUOTAS, {**quota, "status": status}, subresource="status")
+        self._pauses[key] = max(_SETTLE, (self._clock.monotonic() - began) * _SHARE)
         if failure is not None:
             raise failure
         now, first = self._clock.now(), status["hard"] != before.get("hard")
@@ -128,9 +136,8 @@ class ResourceQuotaLoop:
 
     async def _count(self, row: Resource, namespace: str, tally: Tally) -> None:
         """As they are now: consistent lists, a page at a time."""
-        token = ""
+        token, whole = "", row.qualified in {known.qualified for known in _WHOLE}
         while True:
-            whole = row.qualified in {known.qualified for known in _WHOLE}
             page = await self._client.list(row, namespace, limit=_PAGE, continue_token=token, metadata_only=not whole)
             tally.add(page["items"])
             token = (page.get("metadata") or {}).get("continue") or ""

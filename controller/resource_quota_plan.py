@@ -66,8 +66,8 @@ def same(one: Obj, other: Obj) -> bool:
 
 
 def needs_count(old: Obj | None, new: Obj) -> bool:
-    """Not when only its use has changed: the apiserver writes that with each object."""
-    return old is None or old.get("spec") != new.get("spec") or hard(new) != ((new.get("status") or {}).get("hard"))
+    """Not when only its status has changed: the apiserver writes that with each object."""
+    return old is None or old.get("spec") != new.get("spec")
 
 
 def uses_otherwise(of: Obj, measured: Measure, old: Obj, new: Obj, now: datetime) -> bool:

@@ -87,7 +87,7 @@ async def test_two_servers_admit_as_many_as_fit(
 ) -> None:
     """200 at once through two servers against 50, while things go and come; and with a server that is killed."""
     second, clients = both
-    start_controller()
+    controller = start_controller()
     first = clients[0]
     await first.create(RESOURCE_QUOTAS, quota("all", {"pods": str(LIMIT)}), namespace=namespace)
 
@@ -116,7 +116,10 @@ async def test_two_servers_admit_as_many_as_fit(
     await settles(LIMIT - 20)
     assert await storm("two", 60) == {"made": 20, "refused": 40}
 
+    controller.stop()
     await remove(40)
+    assert await now() == (LIMIT - 40, LIMIT)
+    controller.start()
     await settles(LIMIT - 40)
     killed = asyncio.create_task(storm("three", 120))  # while the count may still be under way
     await asyncio.sleep(0.05)
