@@ -42,9 +42,11 @@ def audited(etcd_server: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -
         directory, etcd_server, "--audit-policy-file", str(directory / "policy.yaml"), "--audit-log-path",
         str(directory / "audit.log"), "--audit-log-mode", "batch", "--audit-log-batch-max-size", "100",
     )  # fmt: skip
-    server.start()
-    yield server
-    server.stop()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture

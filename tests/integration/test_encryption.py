@@ -54,9 +54,11 @@ def secret(name: str) -> dict[str, Any]:
 @pytest.fixture
 def etcd(tmp_path: Path) -> Iterator[EtcdServer]:
     server = EtcdServer(tmp_path / "etcd", Pki(tmp_path / "pki"))
-    server.start()
-    yield server
-    server.stop()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture
@@ -70,9 +72,11 @@ def running(etcd: EtcdServer, tmp_path: Path) -> Iterator[Callable[..., ApiServe
         server.start()
         return server
 
-    yield start
-    for server in servers:
-        server.stop()
+    try:
+        yield start
+    finally:
+        for server in servers:
+            server.stop()
 
 
 @contextlib.asynccontextmanager
