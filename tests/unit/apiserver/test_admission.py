@@ -1,4 +1,4 @@
-"""Each admission step on its own, with a store that knows two namespaces and a pod."""
+"""Each admission step on its own, with a store that knows two namespaces."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from api.builtin import CONFIG_MAPS, INGRESSES, LEASES, NAMESPACES, NODES, PODS, PRIORITY_CLASSES, SERVICE_ACCOUNTS
+from api.builtin import CONFIG_MAPS, INGRESSES, NAMESPACES, NODES, PODS, PRIORITY_CLASSES
 from api.errors import Forbidden, NotFound, not_found
 from api.meta import Obj
 from api.registry import Resource
 from apiserver.admission.chain import Admission, Attempt
 from apiserver.admission.default_class import DefaultIngressClass
 from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
-from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taint import TaintNodesByCondition
 from apiserver.admission.priority import Priority
 from apiserver.admission.runtime_class import RuntimeClass
@@ -24,7 +23,6 @@ from apiserver.storage.store import Store
 from apiserver.storage.stored import Page, Stored
 
 ADMIN = User("admin", ("system:masters",))
-NODE = User("system:node:n1", ("system:nodes",))
 OBJECTS = {
     ("namespaces", "a"): {"metadata": {"name": "a"}, "status": {"phase": "Active"}},
     ("namespaces", "dying"): {"metadata": {"name": "dying"}, "status": {"phase": "Terminating"}},
@@ -38,8 +36,6 @@ OBJECTS = {
     ("ingressclasses", "front"): {
         "metadata": {"name": "front", "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}}
     },
-    ("pods", "mine"): {"metadata": {"name": "mine"}, "spec": {"nodeName": "n1"}},
-    ("pods", "theirs"): {"metadata": {"name": "theirs"}, "spec": {"nodeName": "n2"}},
 }
 
 
@@ -134,54 +130,6 @@ async def test_the_system_keeps_its_classes() -> None:
 async def test_a_new_node_takes_no_pods() -> None:
     node = await admit(TaintNodesByCondition(), attempt(NODES, {"metadata": {}}))
     assert node["spec"]["taints"] == [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
-
-
-def node(name: str, **spec: Any) -> Obj:
-    return {"metadata": {"name": name}, "spec": spec}
-
-
-def pod_on(name: str) -> Obj:
-    return {"metadata": {"name": "x"}, "spec": {"nodeName": name}}
-
-
-def token(pod: str) -> Obj:
-    return {"spec": {"boundObjectRef": {"kind": "Pod", "name": pod, "uid": "u"}}}
-
-
-OWN = [
-    attempt(NODES, node("n1"), name="n1", user=NODE),
-    attempt(NODES, node("n1"), node("n1"), name="n1", user=NODE, verb="update", subresource="status"),
-    attempt(LEASES, {}, name="n1", namespace="kube-node-lease", user=NODE),
-    attempt(PODS, pod_on("n1"), pod_on("n1"), user=NODE, verb="update", subresource="status"),
-    attempt(PODS, None, pod_on("n1"), user=NODE, verb="delete"),
-    attempt(SERVICE_ACCOUNTS, token("mine"), user=NODE, subresource="token"),
-    attempt(NODES, node("n2"), name="n2"),  # an administrator
-]
-OTHERS = [
-    (attempt(NODES, node("n2"), name="n2", user=NODE), 'node "n1" is not allowed to modify node "n2"'),
-    (attempt(NODES, None, node("n2"), name="n2", user=NODE, verb="delete"), "is not allowed to modify node"),
-    (attempt(NODES, node("n1"), node("n1", taints=[{"key": "k"}]), name="n1", user=NODE, verb="update"),
-     'node "n1" is not allowed to modify taints'),
-    (attempt(LEASES, {}, name="n2", user=NODE), "can only access node lease with the same name"),
-    (attempt(PODS, pod_on("n2"), pod_on("n2"), user=NODE, verb="update", subresource="status"),
-     'node "n1" can only update status for pods with spec.nodeName set to itself'),
-    (attempt(PODS, None, pod_on("n2"), user=NODE, verb="delete"), 'node "n1" can only delete pods with'),
-    (attempt(PODS, pod_on("n1"), user=NODE), "can only create mirror pods"),
-    (attempt(SERVICE_ACCOUNTS, token("theirs"), user=NODE, subresource="token"), "scheduled on a different node"),
-    (attempt(SERVICE_ACCOUNTS, {"spec": {}}, user=NODE, subresource="token"), "not bound to a pod"),
-    (attempt(PODS, None, pod_on("n1"), user=User("x", ("system:nodes",)), verb="delete"), "could not determine node"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("tried", OWN)
-async def test_a_node_writes_what_is_its_own(tried: Attempt) -> None:
-    await admit(NodeRestriction(STORE), tried)
-
-
-@pytest.mark.parametrize(("tried", "text"), OTHERS)
-async def test_a_node_writes_nothing_else(tried: Attempt, text: str) -> None:
-    with pytest.raises(Forbidden, match=text):
-        await admit(NodeRestriction(STORE), tried)
 
 
 async def test_a_pod_takes_over_what_its_runtime_class_says() -> None:
