@@ -26,12 +26,12 @@ from apiserver.admission.default_class import DefaultIngressClass, DefaultStorag
 from apiserver.admission.event_rate import EventRateLimit
 from apiserver.admission.expressions import Expressions
 from apiserver.admission.limit_ranger import LimitRanger
-from apiserver.admission.matching import Matching
 from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taint import TaintNodesByCondition
 from apiserver.admission.pod_security.step import PodSecurity
 from apiserver.admission.policies.mutating import MutatingAdmissionPolicies
+from apiserver.admission.policies.references import ParamReferences
 from apiserver.admission.policies.validating import ValidatingAdmissionPolicies
 from apiserver.admission.priority import Priority
 from apiserver.admission.quota.plugin import ResourceQuota
@@ -41,7 +41,7 @@ from apiserver.admission.service_account import ServiceAccount
 from apiserver.admission.storage import PersistentVolumeClaimResize, StorageObjectInUseProtection
 from apiserver.admission.toleration_seconds import DefaultTolerationSeconds
 from apiserver.admission.warnings import Warnings
-from apiserver.admission.webhooks.calling import Caller
+from apiserver.admission.webhooks.calling import Parts
 from apiserver.admission.webhooks.counts import WebhookCounts
 from apiserver.admission.webhooks.mutating import MutatingWebhooks
 from apiserver.admission.webhooks.validating import ValidatingWebhooks
@@ -117,8 +117,13 @@ def build_context(options: Options) -> Context:
     store.views.convert = Conversion(definitions, webhooks).convert
     webhook_counts = WebhookCounts()
     counts.more.append(webhook_counts.collect)
-    caller = Caller(store, Matching(store, registry), authorizer, webhooks, webhook_counts)
+    parts = Parts(store, registry, authorizer, webhooks, webhook_counts)
     configured = configuration.load(options.admission_control_config_file)
+    mutating_policies = MutatingAdmissionPolicies(store, registry, authorizer)
+    validating_policies = ValidatingAdmissionPolicies(store, registry, authorizer)
+    counts.more += [mutating_policies.counts.collect, validating_policies.counts.collect]
+    pod_security = PodSecurity(store, configured.get("PodSecurity"))
+    counts.more.append(pod_security.counts.collect)
     steps: list[Step] = [
         Warnings(),
         NamespaceLifecycle(store),
@@ -126,7 +131,7 @@ def build_context(options: Options) -> Context:
         ServiceAccount(store),
         NodeRestriction(store),
         TaintNodesByCondition(),
-        PodSecurity(store, configured.get("PodSecurity")),
+        pod_security,
         Priority(store),
         DefaultTolerationSeconds(),
         EventRateLimit(configured.get("EventRateLimit"), enabled="EventRateLimit" in options.enable_admission_plugins),
@@ -137,11 +142,12 @@ def build_context(options: Options) -> Context:
         CertificateRequests(authorizer, _now),
         DefaultIngressClass(store),
         Expressions(),
-        MutatingAdmissionPolicies(store, registry, authorizer),
-        MutatingWebhooks(caller, registry),
+        mutating_policies,
+        MutatingWebhooks(parts, configured.get(MutatingWebhooks.name)),
         RoleGrants(authorizer),  # after all that may change a role
-        ValidatingAdmissionPolicies(store, registry, authorizer),
-        ValidatingWebhooks(caller, registry),
+        ParamReferences(store, registry, authorizer),
+        validating_policies,
+        ValidatingWebhooks(parts, configured.get(ValidatingWebhooks.name)),
         ResourceQuota(store, _now, configured.get("ResourceQuota")),  # last: it charges what comes in
     ]
     return Context(

@@ -30,11 +30,21 @@ Values = dict[str, Any]
 
 
 class Failed(Exception):
-    """An expression has no value. The text is upstream's."""
+    """An expression has no value. The text is upstream's, and so is `type`, by which failures are counted."""
+
+    type = "invalid_error"
+
+
+class Uncompiled(Failed):
+    """It was no expression in the first place."""
+
+    type = "compile_error"
 
 
 class OutOfBudget(Failed):
     """Too much work was done; nothing more is evaluated."""
+
+    type = "out_of_budget"
 
     def __init__(self) -> None:
         super().__init__(_SPENT)
@@ -115,7 +125,7 @@ class Expression:
     def value(self, values: Values, budget: Budget) -> Any:
         """EvaluationError; CostExceeded; Failed when there is nothing to evaluate."""
         if self.program is None:
-            raise Failed(f"compilation error: {self.problem}")
+            raise Uncompiled(f"compilation error: {self.problem}")
         return self.program.evaluate(values, budget)
 
 

@@ -84,6 +84,12 @@ def test_getting_started(kubectl: Kubectl, make: Make) -> None:
         in kubectl.run("create", "deployment", "x", "--image=nginx", "--replicas=6", "--dry-run=server").failed().stderr
     )
 
+    labels = (
+        f'enforcement_action="deny",error_type="no_error",policy="{name}.example.com",policy_binding="{name}-binding'
+    )
+    counted = kubectl.run("get", "--raw", "/metrics").ok().stdout
+    assert f'apiserver_validating_admission_policy_check_total{{{labels}.example.com"}} 3.0' in counted
+
     def status() -> Any:
         return (
             kubectl.run("get", "validatingadmissionpolicy", f"{name}.example.com", "-o", "json").ok().json.get("status")

@@ -63,7 +63,8 @@ class Dispatch(Generic[Evaluator]):
         self._concerned: dict[tuple[str, ...], list[Policy[Evaluator]]] = {}
 
     def concerned(self, attempt: Attempt) -> list[Policy[Evaluator]]:
-        """The policies whose rules name such requests."""
+        """The policies whose rules name such requests. ServiceUnavailable while it is not known which there are."""
+        self._store.check_filled()
         hooks, generation = self._index.hooks, self._registry.generation
         if not hooks:
             return hooks

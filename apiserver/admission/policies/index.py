@@ -27,6 +27,7 @@ class Binding:
         self.name = name
         self.spec = spec
         self.param_ref: Obj | None = spec.get("paramRef")
+        self.actions: list[str] = spec.get("validationActions") or ["Deny"]
 
     @cached_property
     def matcher(self) -> Matcher | None:

@@ -37,11 +37,14 @@ class Refusal(NamedTuple):
     """Of the validation."""
     message: str
     reason: str = ""
+    error: str = "no_error"
 
 
 @dataclass(slots=True)
 class Judgement:
     refusals: list[Refusal] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    """The types of the errors that refuse nothing, as the failurePolicy says."""
     annotations: list[tuple[str, str]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     """Why some annotations cannot be made, where that refuses the request whatever the binding's actions are."""
@@ -91,7 +94,7 @@ class _Validation:
             try:
                 text = self.message.evaluate(values, budget)
             except OutOfBudget as error:
-                return Refusal(index, f"failed messageExpression: {error}")
+                return Refusal(index, f"failed messageExpression: {error}", error=error.type)
             except Failed:
                 text = None  # the documented way out: a message is never the reason that a request passes or fails
             text = text.strip() if isinstance(text, str) else ""
@@ -119,7 +122,15 @@ class Judge(Scoped):
                 return Judgement()
             return self._judged(values)
         except Failed as error:
-            return Judgement([Refusal(0, str(error))] if self._fails else [])
+            judgement = Judgement()
+            self._fail(judgement, 0, error)
+            return judgement
+
+    def _fail(self, judgement: Judgement, index: int, error: Failed) -> None:
+        if self._fails:
+            judgement.refusals.append(Refusal(index, str(error), error=error.type))
+        else:
+            judgement.ignored.append(error.type)
 
     def _judged(self, given: Values) -> Judgement:
         judgement, budget = Judgement(), Budget(POLICY_BUDGET)
@@ -131,8 +142,7 @@ class Judge(Scoped):
             except OutOfBudget:
                 raise
             except Failed as error:
-                if self._fails:
-                    judgement.refusals.append(Refusal(index, str(error)))
+                self._fail(judgement, index, error)
         if self._annotations:
             self._annotate(judgement, given)
         return judgement

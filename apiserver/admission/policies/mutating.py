@@ -6,7 +6,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/mutating-admission-polic
 
 from __future__ import annotations
 
-from collections import Counter
+import time
 from dataclasses import dataclass, field
 
 from api import meta
@@ -17,6 +17,7 @@ from api.meta import Obj
 from api.registry import Registry, Resource
 from apiserver.admission import review
 from apiserver.admission.chain import Attempt, Plugin
+from apiserver.admission.policies.counts import PolicyCounts
 from apiserver.admission.policies.dispatch import Dispatch, Invocation, is_seen
 from apiserver.admission.policies.index import Index
 from apiserver.admission.policies.params import Misconfigured
@@ -63,8 +64,7 @@ class MutatingAdmissionPolicies(Plugin):
         index.follow(store, MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS)
         self._store = store
         self._dispatch = Dispatch(store, registry, authorizer, index)
-        self.checks: Counter[tuple[str, ...]] = Counter()
-        """By policy, binding and what came of it."""
+        self.counts = PolicyCounts("mutating", "error_type")
 
     def handles(self, verb: str, res: Resource, subresource: str) -> bool:
         return verb != "delete" and is_seen(res)
@@ -108,11 +108,13 @@ class MutatingAdmissionPolicies(Plugin):
         before = obj = values["object"]
         kind = row if review.is_own(attempt) else _kind(obj)
         for mutation in evaluator.mutations:
+            started, outcome = time.perf_counter(), "no_error"
             try:
                 obj = mutation.mutated(values, obj, kind)
             except Failed as error:
+                outcome = error.type
                 problems.add(invocation, str(error), invalid=True)
-        self.checks[(*key[:2], "allow" if not problems.texts else "deny")] += 1
+            self.counts.saw(*key[:2], outcome, seconds=time.perf_counter() - started)
         if obj != before:
             attempt.obj = await self._back(attempt, obj, row)
             rounds.require()

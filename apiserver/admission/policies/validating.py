@@ -7,7 +7,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-pol
 
 from __future__ import annotations
 
-from collections import Counter
+import time
 
 import orjson
 
@@ -16,6 +16,7 @@ from api.cel.admission import Values
 from api.errors import ApiError, EntityTooLarge, Forbidden, Invalid, Unauthorized
 from api.registry import Registry, Resource
 from apiserver.admission.chain import Attempt, Plugin
+from apiserver.admission.policies.counts import PolicyCounts
 from apiserver.admission.policies.dispatch import Dispatch, Invocation, is_seen
 from apiserver.admission.policies.index import Binding, Index, Policy
 from apiserver.admission.policies.judging import Judge, Judgement, Refusal
@@ -34,8 +35,7 @@ class ValidatingAdmissionPolicies(Plugin):
         index = Index(Judge)
         index.follow(store, VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS)
         self._dispatch = Dispatch(store, registry, authorizer, index)
-        self.checks: Counter[tuple[str, ...]] = Counter()
-        """What was found, by policy, binding and what was done about it."""
+        self.counts = PolicyCounts("validating", "error_type", "enforcement_action")
 
     def handles(self, verb: str, res: Resource, subresource: str) -> bool:
         return is_seen(res)
@@ -49,6 +49,7 @@ class ValidatingAdmissionPolicies(Plugin):
         notes: dict[str, dict[str, None]] = {}  # key → values, each once
         for invocation in await self._dispatch.invocations(attempt, policies):
             policy, binding = invocation.policy, invocation.binding
+            started = time.perf_counter()
             try:
                 judgement = await self._judged(attempt, invocation, shown)
             except Misconfigured as error:
@@ -56,8 +57,13 @@ class ValidatingAdmissionPolicies(Plugin):
                     refused.append((policy, binding, Refusal(0, str(error))))
                 continue
             assert binding is not None, "without a binding there is nothing to judge"
+            seconds = time.perf_counter() - started
+            for problem in judgement.ignored:
+                self.counts.saw(policy.name, binding.name, problem, "allow", seconds=seconds)
             for refusal in judgement.refusals:
-                if self._act(attempt, policy, binding, refusal):
+                for action in binding.actions:
+                    self.counts.saw(policy.name, binding.name, refusal.error, action.lower(), seconds=seconds)
+                if _act(attempt, policy, binding, refusal):
                     refused.append((policy, binding, refusal))
             refused += [(policy, binding, Refusal(0, why)) for why in judgement.broken]
             for key, value in judgement.annotations:
@@ -79,26 +85,24 @@ class ValidatingAdmissionPolicies(Plugin):
             values = shown[key] = await self._dispatch.values(attempt, row, evaluator)
         return evaluator.judge({**values, "params": invocation.param})
 
-    def _act(self, attempt: Attempt, policy: Policy[Judge], binding: Binding, refusal: Refusal) -> bool:
-        """Whether the request is refused."""
-        actions = binding.spec.get("validationActions") or ["Deny"]
-        for action in actions:
-            self.checks[policy.name, binding.name, action.lower()] += 1
-        if "Audit" in actions:
-            failure = {
-                "message": refusal.message,
-                "policy": policy.name,
-                "binding": binding.name,
-                "expressionIndex": refusal.position,
-                "validationActions": actions,
-            }
-            attempt.annotate(FAILURE, orjson.dumps([failure]).decode())
-        if "Warn" in actions:
-            attempt.warn(
-                f"Validation failed for ValidatingAdmissionPolicy '{policy.name}' with binding '{binding.name}': "
-                f"{refusal.message}"
-            )
-        return "Deny" in actions
+
+def _act(attempt: Attempt, policy: Policy[Judge], binding: Binding, refusal: Refusal) -> bool:
+    """Whether the request is refused."""
+    if "Audit" in binding.actions:
+        failure = {
+            "message": refusal.message,
+            "policy": policy.name,
+            "binding": binding.name,
+            "expressionIndex": refusal.position,
+            "validationActions": binding.actions,
+        }
+        attempt.annotate(FAILURE, orjson.dumps([failure]).decode())
+    if "Warn" in binding.actions:
+        attempt.warn(
+            f"Validation failed for ValidatingAdmissionPolicy '{policy.name}' with binding '{binding.name}': "
+            f"{refusal.message}"
+        )
+    return "Deny" in binding.actions
 
 
 def _refusal(attempt: Attempt, policy: Policy[Judge], binding: Binding | None, refusal: Refusal) -> ApiError:

@@ -60,6 +60,9 @@ class Objects:
         for key, stored in self._of(row).items():
             listener(key, stored)
 
+    def check_filled(self) -> None:
+        """It is, at once."""
+
     def changed_at(self, row: Resource) -> int:
         return self._revision
 

@@ -341,7 +341,7 @@ async def test_actions() -> None:
     assert orjson.loads(tried.annotations[FAILURE]) == [
         {"message": "few", "policy": "p", "binding": "b", "expressionIndex": 1, "validationActions": ["Warn", "Audit"]}
     ]
-    assert judge.checks == {("p", "b", "warn"): 1, ("p", "b", "audit"): 1}
+    assert judge.counts.checks == {("p", "b", "no_error", "warn"): 1, ("p", "b", "no_error", "audit"): 1}
 
 
 async def test_failures_are_enforced_by_the_actions_unless_ignored() -> None:
