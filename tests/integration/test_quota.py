@@ -231,6 +231,14 @@ def test_memory_and_cpu(kubectl: Kubectl, start_controller: Start) -> None:
     assert "exceeded quota: mem-cpu-demo" in refused
     kubectl.run("create", "--dry-run=server", "-f", "-", stdin=demo("dry", "100Mi")).ok()
     assert used(kubectl, "mem-cpu-demo")["requests.memory"] == "600Mi"
+    more = {"requests": {"cpu": "1200m"}, "limits": {"cpu": "1600m"}}
+    patch = json.dumps({"spec": {"containers": [{"name": "main", "resources": more}]}})
+    resize = ("patch", "pod", "quota-mem-cpu-demo", "--subresource=resize", "-p", patch)
+    refused = kubectl.run(*resize).failed().stderr
+    assert "requested: requests.cpu=800m, used: requests.cpu=400m, limited: requests.cpu=1" in refused
+    kubectl.run(*resize[:-1], patch.replace("1200m", "900m")).ok()
+    found = used(kubectl, "mem-cpu-demo")
+    assert (found["requests.cpu"], found["limits.cpu"]) == ("900m", "1600m")
     kubectl.run("delete", "pod", "quota-mem-cpu-demo", "--force", "--grace-period=0").ok()
     eventually_sync(lambda: set(used(kubectl, "mem-cpu-demo").values()) == {"0"}, "what goes is given back")
 
