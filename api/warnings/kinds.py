@@ -1,7 +1,8 @@
 """What upstream's strategies warn of, as a table of kinds: objects that are taken, but surprise. Pure.
 
 WarningsOnCreate and WarningsOnUpdate of k8s.io/kubernetes/pkg/registry; pkg/api/{service,job,persistentvolume,
-persistentvolumeclaim,storage,node}. A row takes the object and, on update, what it was.
+persistentvolumeclaim,storage,node}; k8s.io/apiextensions-apiserver for definitions. A row takes the object and, on
+update, what it was.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from api import meta
+from api.custom import formats
 from api.meta import Obj
 from api.pod_templates import PATHS, pod_in
 from api.validation import not_label
@@ -228,6 +230,23 @@ def _service_account(new: Obj, old: Obj | None) -> Warnings:
     return [f"metadata.annotations[{_MOUNTABLE}]: {why}"]
 
 
+def _definition(new: Obj, _: Obj | None) -> Warnings:
+    """Formats of text that nobody checks, in a schema's structure."""
+    found: dict[str, None] = {}
+    level = [(version.get("schema") or {}).get("openAPIV3Schema") for version in new["spec"].get("versions") or ()]
+    while level:
+        schemas = [schema for schema in level if isinstance(schema, dict)]
+        texts = (schema.get("format") for schema in schemas if schema.get("type") == "string")
+        found |= dict.fromkeys(text for text in texts if text and formats.known(text) is None)
+        level = [
+            inner
+            for schema in schemas
+            for inner in (*(schema.get("properties") or {}).values(), schema.get("items"),
+                          schema.get("additionalProperties"))
+        ]  # fmt: skip
+    return [f'unrecognized format "{text}"' for text in found]
+
+
 _SETS = _makes("statefulsets", names=False)
 _JOBS, _CRON_JOBS = _makes("jobs", "batch"), _makes("cronjobs", "batch")
 
@@ -241,6 +260,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("", "replicationcontrollers"): _makes("replicationcontrollers", ""),
     ("", "serviceaccounts"): _service_account,
     ("", "services"): _service,
+    ("apiextensions.k8s.io", "customresourcedefinitions"): _definition,
     ("apps", "daemonsets"): _makes("daemonsets", names=False),
     ("apps", "deployments"): _makes("deployments"),
     ("apps", "replicasets"): _makes("replicasets"),

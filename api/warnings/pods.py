@@ -209,8 +209,8 @@ def _profiles(spec: Obj, notes: Mapping[str, str], containers: list[Obj], base: 
         key = _SECCOMP_CONTAINER + container["name"]
         if key in notes and not has(container, "seccompProfile"):
             yield f"{at}[{key}]: {_SECCOMP}"
-        key = _APP_ARMOR + container["name"]  # of a pod itself it becomes the field
-        if base and key in notes and not has(container, "appArmorProfile") and not has(spec, "appArmorProfile"):
+        key = _APP_ARMOR + container["name"]
+        if key in notes and not has(container, "appArmorProfile") and not has(spec, "appArmorProfile"):
             yield f'{at}[{key}]: deprecated since v1.30; use the "appArmorProfile" field instead'
 
 

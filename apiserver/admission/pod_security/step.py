@@ -23,6 +23,7 @@ from apiserver.admission.chain import Attempt, Plugin
 from apiserver.admission.pod_security import policy, settings
 from apiserver.admission.pod_security.baseline import SECCOMP_CONTAINER
 from apiserver.admission.pod_security.controls import Finding
+from apiserver.admission.pod_security.counts import Counts
 from apiserver.admission.pod_security.policy import LEVELS, MODES, PREFIX, PRIVILEGED, Policy, Standard
 from apiserver.storage.store import Store
 
@@ -40,6 +41,7 @@ class PodSecurity(Plugin):
     def __init__(self, store: Store, configuration: Obj | None = None) -> None:
         self._store = store
         self._settings = settings.read(configuration)
+        self.counts = Counts()
 
     def handles(self, verb: str, res: Resource, subresource: str) -> bool:
         if verb not in ("create", "update"):
@@ -54,25 +56,46 @@ class PodSecurity(Plugin):
             return
         exempt = self._settings
         if attempt.namespace in exempt.namespaces:
-            attempt.annotate(_EXEMPT, "namespace")
+            self._let(attempt, "namespace")
             return
         if attempt.user.name in exempt.users:
-            attempt.annotate(_EXEMPT, "user")
+            self._let(attempt, "user")
             return
         held, errors = policy.of(await self._labels(attempt.namespace), exempt.default)
         if not errors and held.privileged:
             if attempt.res is PODS:
                 attempt.annotate(_ENFORCED, str(held.enforce))
+                self.counts.evaluated(attempt, held.enforce, "enforce", "allow")
             return
         pod = pod_in(attempt.new(), path_of(attempt.res) or ())
         if pod is None or (attempt.res is PODS and attempt.old is not None and not _matters(pod, attempt.old)):
             return
         if pod["spec"].get("runtimeClassName") in exempt.runtime_classes:
-            attempt.annotate(_EXEMPT, "runtimeClass")
+            self._let(attempt, "runtimeClass")
             return
         if errors:
             attempt.annotate(_ERROR, f"Failed to parse policy: {_together(map(str, errors))}")
-        _judge(attempt, held, pod)
+            self.counts.failed(attempt)
+        self._judge(attempt, held, pod)
+
+    def _let(self, attempt: Attempt, who: str) -> None:
+        attempt.annotate(_EXEMPT, who)
+        self.counts.exempted(attempt)
+
+    def _judge(self, attempt: Attempt, held: Policy, pod: Obj) -> None:
+        found = {standard: standard.findings(pod) for standard in dict.fromkeys(held)}
+        enforces = attempt.res is PODS
+        if enforces:
+            attempt.annotate(_ENFORCED, str(held.enforce))
+            self.counts.evaluated(attempt, held.enforce, "enforce", "deny" if found[held.enforce] else "allow")
+        if found[held.audit]:
+            attempt.annotate(_VIOLATIONS, f"would violate {_shown(held.audit, found)}")
+            self.counts.evaluated(attempt, held.audit, "audit", "deny")
+        if enforces and found[held.enforce]:
+            raise attempt.forbidden(f"violates {_shown(held.enforce, found)}")
+        if found[held.warn]:
+            attempt.warn(f"would violate {_shown(held.warn, found)}")
+            self.counts.evaluated(attempt, held.warn, "warn", "deny")
 
     async def _labels(self, namespace: str) -> Mapping[str, str]:
         """From the cache; only a namespace that is not in it is asked for with a consistent read."""
@@ -136,20 +159,8 @@ class PodSecurity(Plugin):
         return texts + sorted(f"{_counted(names)}: {reasons}" for reasons, names in breaking.items())
 
 
-def _judge(attempt: Attempt, held: Policy, pod: Obj) -> None:
-    found = {standard: standard.findings(pod) for standard in dict.fromkeys(held)}
-    if attempt.res is PODS:
-        attempt.annotate(_ENFORCED, str(held.enforce))
-    if found[held.audit]:
-        attempt.annotate(_VIOLATIONS, f"would {_violates(held.audit, found)}")
-    if attempt.res is PODS and found[held.enforce]:
-        raise attempt.forbidden(_violates(held.enforce, found).replace("violate", "violates", 1))
-    if found[held.warn]:
-        attempt.warn(f"would {_violates(held.warn, found)}")
-
-
-def _violates(standard: Standard, found: Mapping[Standard, list[Finding]]) -> str:
-    return f'violate PodSecurity "{standard}": {", ".join(map(str, found[standard]))}'
+def _shown(standard: Standard, found: Mapping[Standard, list[Finding]]) -> str:
+    return f'PodSecurity "{standard}": {", ".join(map(str, found[standard]))}'
 
 
 def _matters(pod: Obj, old: Obj) -> bool:

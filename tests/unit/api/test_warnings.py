@@ -123,7 +123,7 @@ def test_pods(spec: Obj, expected: list[str]) -> None:
 
 
 def test_annotations_of_pods() -> None:
-    """Those that do nothing any more; an AppArmor annotation of a pod becomes its field, so a template alone has it."""
+    """Those that do nothing any more, or that a field has replaced."""
     notes = {
         "scheduler.alpha.kubernetes.io/critical-pod": "", "seccomp.security.alpha.kubernetes.io/pod": "x",
         "container.seccomp.security.alpha.kubernetes.io/foo": "x",
@@ -136,14 +136,12 @@ def test_annotations_of_pods() -> None:
         'non-functional in v1.16+; use the "priorityClassName" field instead',
         f"{at}[seccomp.security.alpha.kubernetes.io/pod]: {seccomp}",
         f"{at}[container.seccomp.security.alpha.kubernetes.io/foo]: {seccomp}",
+        f"{at}[container.apparmor.security.beta.kubernetes.io/foo]: deprecated since v1.30; use the "
+        '"appArmorProfile" field instead',
     ]
-    app_armor = (
-        f"template.{at}[container.apparmor.security.beta.kubernetes.io/foo]: deprecated since v1.30; use the "
-        '"appArmorProfile" field instead'
-    )
     assert pods.of({"metadata": {"annotations": notes}, "spec": container()}) == of_pod
     template: Obj = {"metadata": {"annotations": notes}, "spec": container()}
-    assert pods.of(template, "template") == [*(f"template.{text}" for text in of_pod), app_armor]
+    assert pods.of(template, "template") == [f"template.{text}" for text in of_pod]
     fields: Obj = {"seccompProfile": {}, "appArmorProfile": {}}
     template["spec"] = {**container(securityContext=fields), "securityContext": fields}
     assert pods.of(template, "template") == [f"template.{of_pod[0]}"]
@@ -303,6 +301,12 @@ OTHERS: list[tuple[str, str, Obj, list[str]]] = [
      [f"endpoints[0].addresses[0]: IPv6 address {ODD}"]),
     ("discovery.k8s.io", "endpointslices", {"addressType": "IPv6", "endpoints": [{"addresses": ["2001:DB8::1"]}],
      "metadata": {"labels": {"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}}}, []),
+    ("apiextensions.k8s.io", "customresourcedefinitions", {"spec": {"versions": [{"schema": {"openAPIV3Schema": {
+        "type": "object", "default": {"type": "string", "format": "x"}, "properties": {
+            "a": {"type": "string", "format": "date-time"}, "b": {"type": "integer", "format": "int32"},
+            "c": {"items": {"additionalProperties": {"type": "string", "format": "int32"}}},
+            "d": {"type": "string", "format": "slug"}, "e": {"type": "string", "format": "slug"}}}}}]}},
+     ['unrecognized format "slug"', 'unrecognized format "int32"']),
     ("discovery.k8s.io", "endpointslices", {"addressType": "FQDN", "endpoints": [{"addresses": ["a.b"]}]},
      ["spec.addressType: FQDN endpoints are deprecated"]),
     ("networking.k8s.io", "ingresses", {"metadata": {"annotations": {"kubernetes.io/ingress.class": "x"}}, "spec": {}},

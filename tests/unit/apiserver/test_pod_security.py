@@ -6,6 +6,7 @@ k8s.io/pod-security-admission/admission.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -239,6 +240,24 @@ async def test_not_all_of_many_pods_are_looked_at(monkeypatch: pytest.MonkeyPatc
         'existing pods in namespace "a" violate the new PodSecurity enforce level "baseline:latest"',
         "c: privileged",
     ]
+
+
+async def test_what_was_decided_is_counted() -> None:
+    """k8s.io/pod-security-admission/metrics: refusals of every mode, and what enforcing let pass."""
+    step = PodSecurity(
+        Objects((NAMESPACES, namespace(enforce="baseline", warn="restricted", warn_version="v1.99"))).store
+    )
+    for spec in (GOOD, BAD):
+        with contextlib.suppress(Forbidden):
+            await step.validate(Attempt(ADMIN, "create", PODS, "", "a", "p", pod(spec), None))
+    counted = {
+        tuple(sample.labels[name] for name in ("decision", "policy_level", "policy_version", "mode", "resource")): sample.value
+        for metric in step.counts.collect() for sample in metric.samples if metric.name == "pod_security_evaluations"
+    }  # fmt: skip
+    assert counted == {
+        ("allow", "baseline", "latest", "enforce", "pod"): 1, ("deny", "baseline", "latest", "enforce", "pod"): 1,
+        ("deny", "restricted", "future", "warn", "pod"): 1,
+    }  # fmt: skip
 
 
 async def test_labels_of_an_exempt_namespace_are_said_to_be_ignored() -> None:
