@@ -1,4 +1,4 @@
-"""`make bench`: measure this machine, print one table. `python -m tests.bench [api|scheduling|pods …]`."""
+"""`make bench`: measure this machine, print one table. `python -m tests.bench [api|deciding|scheduling|pods …]`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import uvloop
 
-from tests.bench import api, pods, scheduling, watching
+from tests.bench import api, deciding, pods, scheduling, watching
 from tests.bench.report import Report
 
-_SECTIONS = ("api", "watching", "scheduling", "pods")
+_SECTIONS = ("api", "deciding", "watching", "scheduling", "pods")
 
 
 def main() -> int:
@@ -33,6 +33,8 @@ def main() -> int:
         directory = Path(scratch)
         if "api" in chosen:
             uvloop.run(api.measure(report, directory / "api"))
+        if "deciding" in chosen:
+            deciding.measure(report)
         if "watching" in chosen:
             uvloop.run(watching.measure(report, directory / "watching"))
         if "scheduling" in chosen:
