@@ -24,6 +24,7 @@ from apiserver.admission.chain import Attempt
 from apiserver.admission.quota.judge import Limited, Quota, Want, judge
 from apiserver.admission.quota.ledger import Ledger
 from apiserver.admission.quota.plugin import ResourceQuota
+from apiserver.configfile import ConfigError
 from apiserver.storage import keys
 from apiserver.storage.collection import Listener
 from apiserver.storage.decode import decode
@@ -400,3 +401,25 @@ async def test_where_nothing_is_limited_it_costs_nothing() -> None:
     for _ in range(1000):
         await plugin.validate(tried)
     assert (time.perf_counter() - began) / 1000 < 20e-6
+
+
+def configured(*rules: Obj) -> ResourceQuota:
+    configuration = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "ResourceQuotaConfiguration"}
+    return ResourceQuota(cast(Store, Filled()), lambda: NOW, {**configuration, "limitedResources": list(rules)})
+
+
+async def test_the_file_says_what_needs_a_quota() -> None:
+    """The documentation's example."""
+    plugin = configured({"resource": "pods", "matchScopes": [HIGH]})
+    await plugin.validate(attempt(PODS, pod()))
+    with pytest.raises(Forbidden, match='pods "x" is forbidden: insufficient quota to match these scopes'):
+        await plugin.validate(attempt(PODS, pod(priorityClassName="high")))
+    claims = configured({"apiGroup": "", "resource": "persistentvolumeclaims", "matchContains": ["requests.storage"]})
+    claim: Obj = {"metadata": {}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}}
+    with pytest.raises(Forbidden, match="insufficient quota to consume: requests.storage"):
+        await claims.validate(attempt(PERSISTENT_VOLUME_CLAIMS, claim))
+
+
+def test_a_broken_file_stops_the_server() -> None:
+    with pytest.raises(ConfigError, match="^ResourceQuota: "):
+        configured({"matchContains": ["x"]})
