@@ -12,6 +12,7 @@ import binascii
 import json
 import math
 import ssl
+import tempfile
 from typing import Any, NamedTuple
 
 import orjson
@@ -42,11 +43,23 @@ _REFUSALS = {
 
 
 class WebhookFailed(Exception):
-    """The text says why, as a client should read it. `code` is the HTTP code that stands for it in metrics."""
+    """The text says why, as a client should read it. `code` is the HTTP code that stands for it in metrics, `logged`
+    what may stand in a log: a webhook's own words may repeat what it was sent."""
 
-    def __init__(self, text: str, code: int = 400) -> None:
+    def __init__(self, text: str, code: int = 400, logged: str = "") -> None:
         super().__init__(text)
         self.code = code
+        self.logged = logged or text
+
+
+class Identity(NamedTuple):
+    """By what a webhook is shown who calls it."""
+
+    authorization: str  # the header, or ""
+    certificate: bytes | None  # and its key, in PEM
+
+
+ANONYMOUS = Identity("", None)
 
 
 class _Target(NamedTuple):
@@ -59,17 +72,24 @@ class Webhooks:
     def __init__(self, store: Store, proxy: Proxy) -> None:
         self._store = store
         self._proxy = proxy
-        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._contexts: dict[tuple[str, bytes | None], ssl.SSLContext] = {}
 
-    async def post(self, config: Obj, body: Obj, *, timeout: float = _TIMEOUT) -> Any:  # noqa: ASYNC109
+    async def post(
+        self,
+        config: Obj,
+        body: Obj,
+        *,
+        timeout: float = _TIMEOUT,  # noqa: ASYNC109
+        identity: Identity = ANONYMOUS,
+    ) -> Any:
         """The JSON that a webhook (a `clientConfig`) answers. WebhookFailed."""
         query = f"?timeout={math.ceil(timeout)}s"
         said = f'Post "{_shown(config)}{query}"'
-        tls = self._tls(config.get("caBundle") or "")
+        tls = self._tls(config.get("caBundle") or "", identity.certificate)
         try:
             async with asyncio.timeout(timeout):
                 target = await self._target(config)
-                status, text, plain = await self._send(target, query, orjson.dumps(body), tls)
+                status, text, plain = await self._send(target, query, orjson.dumps(body), tls, identity)
         except TimeoutError as error:
             raise WebhookFailed(f"{said}: context deadline exceeded") from error
         except ApiError as error:
@@ -77,18 +97,22 @@ class Webhooks:
         except (aiohttp.ClientError, OSError) as error:
             raise WebhookFailed(f"{said}: {_why(error, config.get('url') or '')}") from error
         if not 200 <= status <= 206:
-            raise WebhookFailed(_refusal(status, text, plain), status)
+            raise WebhookFailed(_refusal(status, text, plain), status, f"status {status}")
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError as error:
             raise WebhookFailed(f"couldn't get version/kind; json parse error: {error}") from error
 
-    async def _send(self, target: _Target, query: str, body: bytes, tls: ssl.SSLContext) -> tuple[int, bytes, bool]:
+    async def _send(
+        self, target: _Target, query: str, body: bytes, tls: ssl.SSLContext, identity: Identity
+    ) -> tuple[int, bytes, bool]:
         """(status, body, whether that is plain text). A connection that the webhook has closed meanwhile is no
         failure: the request goes over a new one."""
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "kube-apiserver"}
         if target.server_name:
             headers["Host"] = yarl.URL(target.url).authority
+        if identity.authorization:
+            headers["Authorization"] = identity.authorization
         for last in (False, True):
             try:
                 async with self._proxy.http().post(
@@ -115,16 +139,27 @@ class Webhooks:
         host = f"[{host}]" if ":" in host else host
         return _Target(url, f"https://{host}:{actual}{_path(service)}", f"{name}.{namespace}.svc")
 
-    def _tls(self, bundle: str) -> ssl.SSLContext:
-        found = self._contexts.get(bundle)
+    def _tls(self, bundle: str, certificate: bytes | None) -> ssl.SSLContext:
+        key = (bundle, certificate)
+        found = self._contexts.get(key)
         if found is None:
             try:
                 pem = base64.b64decode(bundle).decode() if bundle else None
                 found = ssl.create_default_context(cadata=pem)
             except (ssl.SSLError, ValueError, binascii.Error) as error:
                 raise WebhookFailed(f"unable to load root certificates: {error}") from error
-            self._contexts = {**dict(list(self._contexts.items())[-63:]), bundle: found}
+            if certificate is not None:
+                show(found, certificate)
+            self._contexts = {**dict(list(self._contexts.items())[-63:]), key: found}
         return found
+
+
+def show(tls: ssl.SSLContext, certificate: bytes) -> None:
+    """Have `tls` show a certificate, which the ssl module takes from files alone. SSLError."""
+    with tempfile.NamedTemporaryFile() as file:  # readable for nobody else
+        file.write(certificate)
+        file.flush()
+        tls.load_cert_chain(file.name)
 
 
 def _path(service: Obj) -> str:

@@ -34,13 +34,20 @@ Answer = Callable[[Any], Any]
 class Webhook:
     """`answer` gets each body and may be replaced while the server runs. `calls` are the bodies so far, `paths` where
     they went. The certificate is that of the cluster's CA for 127.0.0.1 and `names`, or for them alone and from
-    another time."""
+    another time. With `knows` it wants a certificate of the cluster's CA from who calls."""
 
     def __init__(
-        self, pki: Pki, answer: Answer, *names: str, issued: datetime | None = None, local: bool = True
+        self,
+        pki: Pki,
+        answer: Answer,
+        *names: str,
+        issued: datetime | None = None,
+        local: bool = True,
+        knows: bool = False,
     ) -> None:
         self.answer, self.calls = answer, []  # type: tuple[Answer, list[Any]]
         self.paths: list[str] = []
+        self.callers: list[str] = []  # the Authorization headers
         self.connections = 0
         webhook = self
 
@@ -56,6 +63,7 @@ class Webhook:
                 body = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 webhook.calls.append(body)
                 webhook.paths.append(self.path)
+                webhook.callers.append(self.headers.get("Authorization", ""))
                 made = webhook.answer(body)
                 reply = made if isinstance(made, Reply) else Reply(200, orjson.dumps(made), "application/json")
                 self.close_connection = reply.closes or not reply.status
@@ -86,6 +94,9 @@ class Webhook:
             certificate.write_bytes(pair.certificate)
             key.write_bytes(pair.key)
             tls.load_cert_chain(certificate, key)
+        if knows:
+            tls.verify_mode = ssl.CERT_REQUIRED
+            tls.load_verify_locations(cadata=authority.certificate.decode())
         self._server = Server(("127.0.0.1", 0), Handler)
         self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.url = f"https://127.0.0.1:{self._server.server_address[1]}/"

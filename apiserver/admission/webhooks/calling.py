@@ -18,13 +18,14 @@ import structlog
 from api.cel.admission import Failed
 from api.errors import ApiError, BadRequest, InternalError
 from api.meta import Obj
-from api.registry import Resource
+from api.registry import Registry, Resource
 from apiserver.admission import asking, review
 from apiserver.admission.chain import Attempt
 from apiserver.admission.matching import Matching
 from apiserver.admission.review import View
 from apiserver.admission.webhooks import counts
 from apiserver.admission.webhooks.counts import WebhookCounts
+from apiserver.admission.webhooks.credentials import Credentials
 from apiserver.admission.webhooks.index import Candidates, Hook, Index
 from apiserver.auth.authorizer import Authorizer
 from apiserver.storage.store import Store
@@ -78,24 +79,34 @@ class Views:
         return found
 
 
+class Parts(NamedTuple):
+    """Of the server, what callers need."""
+
+    store: Store
+    registry: Registry
+    authorizer: Authorizer
+    webhooks: Webhooks
+    counted: WebhookCounts
+
+
 class Caller:
-    """What the mutating and the validating step have in common."""
+    """What the mutating and the validating step have in common; `kind` is which of them it is, as metrics say it."""
 
-    def __init__(
-        self, store: Store, matching: Matching, authorizer: Authorizer, webhooks: Webhooks, counted: WebhookCounts
-    ) -> None:
-        self.store = store
-        self.counted = counted
-        self._matching = matching
-        self._authorizer = authorizer
-        self._webhooks = webhooks
+    def __init__(self, parts: Parts, kind: str, index: Index, credentials: Credentials) -> None:
+        self.store = parts.store
+        self._parts = parts
+        self._counted = parts.counted
+        self._matching = Matching(parts.store, parts.registry)
+        self._kind = kind
+        self._index = index
+        self._credentials = credentials
 
-    def candidates(self, index: Index, attempt: Attempt) -> Candidates:
+    def candidates(self, attempt: Attempt) -> Candidates:
         """ServiceUnavailable while it is not known which webhooks there are."""
         self.store.check_filled()
-        return index.candidates(attempt)
+        return self._index.candidates(attempt)
 
-    async def view(self, hook: Hook, views: Views, kind: str) -> View | None:
+    async def view(self, hook: Hook, views: Views) -> View | None:
         """The request as the webhook is to see it; None when it does not want to. ApiError when that cannot be told
         and the webhook's failures count."""
         attempt = views.attempt
@@ -106,38 +117,38 @@ class Caller:
         if hook.conditions is None:
             return view
         try:
-            met = hook.conditions.met(views.values(view, self._authorizer))
+            met = hook.conditions.met(views.values(view, self._parts.authorizer))
         except Failed as error:
-            self.counted.undecided(hook.name, kind, attempt.verb.upper())
+            self._counted.undecided(hook.name, self._kind, attempt.verb.upper())
             if not hook.ignores_failures:
                 raise attempt.forbidden(str(error)) from error
-            log.warning("match conditions cannot be evaluated, failing open", webhook=hook.name, cause=str(error))
+            log.warning("match conditions cannot be evaluated, failing open", webhook=hook.name)
             return None
         if not met:
-            self.counted.excluded(hook.name, kind, attempt.verb.upper())
+            self._counted.excluded(hook.name, self._kind, attempt.verb.upper())
         return view if met else None
 
-    async def call(self, hook: Hook, attempt: Attempt, view: View, kind: str, failed_open: str) -> Patch | None:
+    async def call(self, hook: Hook, attempt: Attempt, view: View, failed_open: str) -> Patch | None:
         """None when the webhook has failed and its failures are ignored, which `failed_open` notes for the audit log.
         ApiError when the request is refused."""
         started = time.perf_counter()
         operation = attempt.verb.upper()
 
         def count(code: int, why: str = "") -> None:
-            self.counted.called(hook.name, kind, operation, time.perf_counter() - started, code, bool(why))
+            self._counted.called(hook.name, self._kind, operation, time.perf_counter() - started, code, bool(why))
             if why:
-                self.counted.rejected(hook.name, kind, operation, why, code)
+                self._counted.rejected(hook.name, self._kind, operation, why, code)
 
         try:
-            patch = await self._call(hook, attempt, view, mutating=kind == counts.ADMIT)
+            patch = await self._call(hook, attempt, view)
         except WebhookFailed as error:
             why = f'failed calling webhook "{hook.name}": {error}'
             count(error.code, "" if hook.ignores_failures else counts.CALLING)
             if not hook.ignores_failures:
-                log.warning("failing closed", cause=why)
+                log.warning("failing closed", webhook=hook.name, cause=error.logged)
                 raise internal(why) from error
-            log.warning("failing open", cause=why)
-            self.counted.failed_open(hook.name, kind)
+            log.warning("failing open", webhook=hook.name, cause=error.logged)
+            self._counted.failed_open(hook.name, self._kind)
             attempt.annotate(failed_open, hook.name)
             return None
         except Rejected as error:
@@ -149,7 +160,7 @@ class Caller:
         count(200)
         return patch
 
-    async def _call(self, hook: Hook, attempt: Attempt, view: View, *, mutating: bool) -> Patch:
+    async def _call(self, hook: Hook, attempt: Attempt, view: View) -> Patch:
         if attempt.dry_run and not hook.dry_runs:
             raise BadRequest(f'admission webhook "{hook.name}" does not support dry run')
         uid = str(uuid.uuid4())
@@ -161,12 +172,14 @@ class Caller:
         request = {"uid": uid, **review.request(attempt, view.row), "object": view.obj, "oldObject": view.old}
         sent = {"kind": kind, "apiVersion": version, "request": request}
         try:
-            answer = await self._webhooks.post(hook.client, sent, timeout=hook.timeout)
+            answer = await self._parts.webhooks.post(
+                hook.client, sent, timeout=hook.timeout, identity=self._credentials.of(hook.client)
+            )
         except WebhookFailed as error:
-            raise WebhookFailed(f"failed to call webhook: {error}", error.code) from error
+            raise WebhookFailed(f"failed to call webhook: {error}", error.code, error.logged) from error
         try:
             response = _response(answer, uid, version)
-            patch = _patch(response, mutating, exact=hook.review_version == "v1")
+            patch = _patch(response, self._kind == counts.ADMIT, exact=hook.review_version == "v1")
         except ValueError as error:
             raise WebhookFailed(f"received invalid webhook response: {error}", 503) from error
         for key, value in (response.get("auditAnnotations") or {}).items():

@@ -16,13 +16,14 @@ from api.builtin import MUTATING_WEBHOOK_CONFIGURATIONS
 from api.errors import ApiError, InternalError
 from api.meta import Obj
 from api.patch import json_patch
-from api.registry import Registry, Resource
+from api.registry import Resource
 from apiserver.admission import review
 from apiserver.admission.chain import Attempt, Plugin
 from apiserver.admission.matching import is_exempt
 from apiserver.admission.review import View
-from apiserver.admission.webhooks.calling import Caller, Views, internal
+from apiserver.admission.webhooks.calling import Caller, Parts, Views, internal
 from apiserver.admission.webhooks.counts import ADMIT
+from apiserver.admission.webhooks.credentials import Credentials
 from apiserver.admission.webhooks.index import Hook, Index
 
 _MUTATION, _PATCH = "mutation.webhook.admission.k8s.io/", "patch.webhook.admission.k8s.io/"
@@ -40,15 +41,15 @@ class _Rounds:
 class MutatingWebhooks(Plugin):
     name = "MutatingAdmissionWebhook"
 
-    def __init__(self, caller: Caller, registry: Registry) -> None:
-        self._caller = caller
-        self._index = Index(caller.store, registry, MUTATING_WEBHOOK_CONFIGURATIONS)
+    def __init__(self, parts: Parts, configuration: Obj | None = None) -> None:
+        index = Index(parts.store, parts.registry, MUTATING_WEBHOOK_CONFIGURATIONS)
+        self._caller = Caller(parts, ADMIT, index, Credentials(self.name, configuration))
 
     def handles(self, verb: str, res: Resource, subresource: str) -> bool:
         return not is_exempt(res)
 
     async def mutate(self, attempt: Attempt) -> None:
-        candidates = self._caller.candidates(self._index, attempt)
+        candidates = self._caller.candidates(attempt)
         if not candidates:
             return
         rounds: _Rounds = attempt.kept.setdefault(self.name, _Rounds())
@@ -58,7 +59,7 @@ class MutatingWebhooks(Plugin):
         for index, hook in candidates:
             if attempt.reinvoked and hook not in rounds.again:
                 continue
-            view = await self._caller.view(hook, views, ADMIT)
+            view = await self._caller.view(hook, views)
             if view is None:
                 continue
             if await self._ask(hook, attempt, view, f"round_{int(attempt.reinvoked)}_index_{index}"):
@@ -75,7 +76,7 @@ class MutatingWebhooks(Plugin):
         told = {"configuration": hook.configuration, "webhook": hook.name}
         changed = False
         try:
-            patch = await self._caller.call(hook, attempt, view, ADMIT, f"failed-open.{_MUTATION}{at}")
+            patch = await self._caller.call(hook, attempt, view, f"failed-open.{_MUTATION}{at}")
             if patch is None or not patch.operations:
                 return False
             try:

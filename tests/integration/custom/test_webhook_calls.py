@@ -13,7 +13,7 @@ from api.errors import ServiceUnavailable
 from apiserver import webhooks
 from apiserver.storage.store import Store
 from apiserver.streaming.proxy import Proxy
-from apiserver.webhooks import WebhookFailed, Webhooks
+from apiserver.webhooks import ANONYMOUS, Identity, WebhookFailed, Webhooks
 from tests.harness.pki import Pki
 from tests.harness.webhook import Webhook
 
@@ -25,10 +25,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhook]:
     made.close()
 
 
-async def call(config: dict[str, Any], timeout: float = 5) -> Any:  # noqa: ASYNC109
+async def call(config: dict[str, Any], timeout: float = 5, identity: Identity = ANONYMOUS) -> Any:  # noqa: ASYNC109
     proxy = Proxy()
     try:
-        return await Webhooks(cast(Store, None), proxy).post(config, {"a": 1}, timeout=timeout)
+        return await Webhooks(cast(Store, None), proxy).post(config, {"a": 1}, timeout=timeout, identity=identity)
     finally:
         await proxy.close()
 
@@ -88,3 +88,18 @@ async def test_an_answer_in_time(server: Webhook) -> None:
     finally:
         server.answer = answer
         release.set()
+
+
+async def test_a_webhook_may_want_to_know_who_calls(tmp_path: Path) -> None:
+    """https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#authenticate-apiservers"""
+    pki = Pki(tmp_path)
+    server = Webhook(pki, lambda body: {"got": body}, knows=True)
+    config = {"url": server.url, "caBundle": server.ca_bundle}
+    pair = pki.client("the-apiserver")
+    try:
+        assert await call(config, identity=Identity("Bearer t", pair.certificate + pair.key)) == {"got": {"a": 1}}
+        assert server.callers == ["Bearer t"]
+        with pytest.raises(WebhookFailed):
+            await call(config)
+    finally:
+        server.close()
