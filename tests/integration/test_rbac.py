@@ -179,6 +179,135 @@ def review(http: Raw, kind: str, spec: object, namespace: str = "") -> dict[str,
     return status
 
 
+EXAMPLES = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {namespace: NAMESPACE, name: pod-reader}
+rules:
+- {apiGroups: [""], resources: ["pods"], verbs: ["get", "watch", "list"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: secret-reader-NAMESPACE}
+rules:
+- {apiGroups: [""], resources: ["secrets"], verbs: ["get", "watch", "list"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: read-pods, namespace: NAMESPACE}
+subjects:
+- {kind: User, name: jane, apiGroup: rbac.authorization.k8s.io}
+roleRef: {kind: Role, name: pod-reader, apiGroup: rbac.authorization.k8s.io}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: read-secrets, namespace: NAMESPACE}
+subjects:
+- {kind: User, name: dave, apiGroup: rbac.authorization.k8s.io}
+roleRef: {kind: ClusterRole, name: secret-reader-NAMESPACE, apiGroup: rbac.authorization.k8s.io}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: read-secrets-global-NAMESPACE}
+subjects:
+- {kind: Group, name: manager-NAMESPACE, apiGroup: rbac.authorization.k8s.io}
+roleRef: {kind: ClusterRole, name: secret-reader-NAMESPACE, apiGroup: rbac.authorization.k8s.io}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {namespace: NAMESPACE, name: pod-and-pod-logs-reader}
+rules:
+- {apiGroups: [""], resources: ["pods", "pods/log"], verbs: ["get", "list"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {namespace: NAMESPACE, name: configmap-updater}
+rules:
+- {apiGroups: [""], resources: ["configmaps"], resourceNames: ["my-configmap"], verbs: ["update", "get"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {namespace: NAMESPACE, name: example.com-superuser}
+rules:
+- {apiGroups: ["example.com"], resources: ["*"], verbs: ["*"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: paths-NAMESPACE}
+rules:
+- {nonResourceURLs: ["/healthz", "/healthz/*"], verbs: ["get", "post"]}
+- {apiGroups: ["apps"], resources: ["deployments/scale"], verbs: ["patch"]}
+"""
+
+
+def test_the_examples_of_the_documentation(http: Raw, kubectl: Kubectl) -> None:
+    """rbac/#role-example and what follows it, #rolebinding-and-clusterrolebinding, #referring-to-resources,
+    #referring-to-subjects, #command-line-utilities"""
+    here = kubectl.namespace
+    kubectl.run("apply", "-f", "-", stdin=EXAMPLES.replace("NAMESPACE", here)).ok()
+    for name, role, *subjects in (
+        ("logs", "role=pod-and-pod-logs-reader", "user=alice@example.com"),
+        ("updater", "role=configmap-updater", "group=frontend-admins"),
+        ("super", "role=example.com-superuser", f"serviceaccount={here}:default"),
+        ("accounts", "clusterrole=view", "group=system:serviceaccounts:qa"),
+        ("everybody", "clusterrole=view", "group=system:serviceaccounts"),
+        ("paths", f"clusterrole=paths-{here}", "user=pat"),
+    ):
+        kubectl.run("create", "rolebinding", name, f"--{role}", *(f"--{subject}" for subject in subjects)).ok()
+    everywhere = ("create", "clusterrolebinding", f"paths-{here}", f"--clusterrole=paths-{here}", "--user=pat")
+    kubectl.run(*everywhere).ok()
+    accounts = ["system:serviceaccounts", "system:authenticated"]
+    bot = f"system:serviceaccount:{here}:default"
+    table: list[tuple[str, list[str], str, str, bool]] = [
+        ("jane", [], "get", f"{here}/pods/x", True), ("jane", [], "watch", f"{here}/pods", True),
+        ("jane", [], "list", "default/pods", False), ("jane", [], "create", f"{here}/pods", False),
+        ("jane", [], "get", f"{here}/pods/x/log", False), ("jane", [], "list", "/pods", False),
+        ("Jane", [], "get", f"{here}/pods", False),
+        ("dave", [], "get", f"{here}/secrets/x", True), ("dave", [], "get", "default/secrets/x", False),
+        ("dave", [], "list", "/secrets", False), ("dave", [], "delete", f"{here}/secrets/x", False),
+        ("mia", [f"manager-{here}"], "get", "default/secrets/x", True),
+        ("mia", [f"manager-{here}"], "list", "/secrets", True),
+        ("mia", [f"manager-{here}"], "update", "/secrets", False),
+        ("mia", ["manager"], "list", "/secrets", False),
+        ("alice@example.com", [], "get", f"{here}/pods/x/log", True),
+        ("alice@example.com", [], "get", f"{here}/pods/x/exec", False),
+        ("fay", ["frontend-admins"], "update", f"{here}/configmaps/my-configmap", True),
+        ("fay", ["frontend-admins"], "update", f"{here}/configmaps/other", False),
+        ("fay", ["frontend-admins"], "list", f"{here}/configmaps", False),
+        ("fay", ["frontend-admins"], "create", f"{here}/configmaps", False),
+        (bot, accounts, "delete", f"{here}/boats.example.com/x", True),
+        (bot, accounts, "anything", f"{here}/boats.example.com/x/engine", True),
+        (bot, accounts, "delete", "default/boats.example.com/x", False),
+        ("system:serviceaccount:qa:a", [*accounts, "system:serviceaccounts:qa"], "list", f"{here}/pods", True),
+        ("system:serviceaccount:dev:a", [*accounts, "system:serviceaccounts:dev"], "list", f"{here}/pods", True),
+        ("system:serviceaccount:dev:a", ["system:serviceaccounts:dev"], "list", f"{here}/pods", False),
+        ("pat", [], "patch", f"{here}/deployments.apps/x/scale", True),
+        ("pat", [], "patch", f"{here}/deployments.apps/x", False),
+    ]  # fmt: skip
+    told = {}
+    for user, groups, verb, what, expected in table:
+        namespace, resource, *rest = what.split("/")
+        plural, _, group = resource.partition(".")
+        asked = {"namespace": namespace, "verb": verb, "group": group, "resource": plural}
+        asked |= dict(zip(("name", "subresource"), rest, strict=False))
+        spec = {"user": user, "groups": groups, "resourceAttributes": asked}
+        told[user, verb, what] = (review(http, "SubjectAccessReview", spec)["allowed"], expected)
+    for path, verb, expected in (
+        ("/healthz", "get", True),
+        ("/healthz/etcd", "post", True),
+        ("/healthzz", "get", False),
+    ):
+        spec = {"user": "pat", "nonResourceAttributes": {"path": path, "verb": verb}}
+        told["pat", verb, path] = (review(http, "SubjectAccessReview", spec)["allowed"], expected)
+    assert {question: answers for question, answers in told.items() if answers[0] is not answers[1]} == {}
+    kubectl.run("delete", "clusterrole", f"secret-reader-{here}", f"paths-{here}").ok()
+    kubectl.run("delete", "clusterrolebinding", f"read-secrets-global-{here}", f"paths-{here}").ok()
+    changed = kubectl.run("create", "rolebinding", "again", "--role=pod-reader", "--user=jane", "-o", "json").ok().json
+    changed["roleRef"]["name"] = "configmap-updater"
+    refused = kubectl.run("replace", "-f", "-", stdin=json.dumps(changed)).failed().stderr
+    assert "cannot change roleRef" in refused
+
+
 def test_reviews_give_their_reason(http: Raw, kubectl: Kubectl) -> None:
     kubectl.run("create", "rolebinding", "v", "--clusterrole=view", "--group=crew").ok()
     asked = {"namespace": kubectl.namespace, "verb": "list", "resource": "pods"}
@@ -225,6 +354,53 @@ def test_a_node_sees_what_its_pods_use(apiserver: ApiServer, core: CoreV1Api, na
     kubelet.list_pod_for_all_namespaces(field_selector="spec.nodeName=n1")
     core.delete_namespaced_pod("mine", namespace, grace_period_seconds=0)
     eventually_sync(lambda: _refused(kubelet, namespace), "the secret is out of reach")
+
+
+def test_a_node_keeps_to_itself(apiserver: ApiServer, kubectl: Kubectl) -> None:
+    """https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction with nodes' own
+    certificates: other nodes, their leases and labels, and labels by which administrators keep nodes apart."""
+    one, two = (f"{name}-{kubectl.namespace[-9:]}" for name in ("one", "two"))
+    path = apiserver.kubeconfig(apiserver.identity(f"system:node:{one}", "system:nodes"), one)
+    node = Kubectl(path, kubectl.namespace)
+
+    def objects(name: str) -> str:
+        return json.dumps({"apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}},
+            {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": {"holderIdentity": name},
+             "metadata": {"name": name, "namespace": "kube-node-lease"}},
+        ]})  # fmt: skip
+
+    node.run("create", "-n", "kube-node-lease", "-f", "-", stdin=objects(one)).ok()
+    refused = node.run("create", "-n", "kube-node-lease", "-f", "-", stdin=objects(two)).failed().stderr
+    assert f'nodes "{two}" is forbidden: node "{one}" is not allowed to modify node "{two}"' in refused
+    assert "can only access node lease with the same name as the requesting node" in refused
+    kubectl.run("create", "-n", "kube-node-lease", "-f", "-", stdin=objects(two)).ok()
+    node.run("label", "node", one, "acme.com/disk=ssd", "topology.kubernetes.io/zone=a").ok()
+    node.run("get", "lease", one, "-n", "kube-node-lease").ok()
+    restricted = "node-restriction.kubernetes.io/team"
+    for command, why in (
+        (("get", "node", two), f"node '{one}' cannot read '{two}', only its own Node object"),
+        (("get", "nodes"), f"node '{one}' cannot read all nodes, only its own Node object"),
+        (("label", "node", one, f"{restricted}=a"), f"is not allowed to modify labels: {restricted}"),
+        (("label", "node", one, "node-role.kubernetes.io/control-plane="), "is not allowed to modify labels"),
+        (("taint", "node", one, "a=b:NoSchedule"), f'node "{one}" is not allowed to modify taints'),
+        (("delete", "node", one), f'User "system:node:{one}" cannot delete resource "nodes"'),
+        (("get", "lease", two, "-n", "kube-node-lease"), "can only access node lease with the same name"),
+        (("patch", "lease", two, "-n", "kube-node-lease", "-p", "{}"), "can only access node lease with the same name"),
+        (
+            ("get", "lease", one, "-n", "kube-system"),
+            'can only access leases in the "kube-node-lease" system namespace',
+        ),
+        (("get", "secrets"), "can only read namespaced object of this type|No Object name found"),
+        (("auth", "can-i", "create", "deployments"), ""),
+    ):
+        refusal = node.run(*command).failed().stderr
+        assert any(text in refusal for text in why.split("|")), (command, refusal)
+    patch = json.dumps({"metadata": {"labels": {"a": "b"}}})
+    refused = node.run("patch", "node", two, "-p", patch).failed().stderr
+    assert f"cannot read '{two}'" in refused or f'is not allowed to modify node "{two}"' in refused
+    kubectl.run("delete", "node", one, two).ok()
+    kubectl.run("delete", "lease", one, two, "-n", "kube-node-lease").ok()
 
 
 def _refused(kubelet: CoreV1Api, namespace: str) -> bool:
