@@ -6,6 +6,7 @@ request of its kind cost one look-up, until the objects change.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from hashlib import sha256
 
@@ -20,6 +21,10 @@ from apiserver.request import RequestInfo
 
 PERIOD = 10.0
 """Seconds between two adjustments of what levels lend each other."""
+CROWD = 16
+"""Fewer requests of a level at once cannot keep the server busy for long."""
+_LATE, _EARLY = 0.02, 0.01  # seconds
+_BRAKE, _SPEED_UP, _SLOWEST = 0.7, 1.1, 0.1
 _REMEMBERED = 8192
 _DURATIONS = (0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _WIDTHS = (1, 2, 4, 10)
@@ -65,6 +70,7 @@ class Control:
         self.shares: dict[str, Seats] = {}
         self.wanted: dict[str, Wanted] = {}
         self.fraction = 1.0
+        self.pace = 1.0
         self.tallies: dict[tuple[str, str], Tally] = {}
         self.waits = Histogram(_DURATIONS)  # by level, schema, "true" when it was served after
         self.durations = Histogram(_DURATIONS)  # by level, schema, "regular" or "watch"
@@ -74,6 +80,7 @@ class Control:
         self._schemas: list[Obj] = []
         self._uids: dict[str, str] = {}
         self._flows: dict[tuple[object, ...], Flow] = {}
+        self._given: dict[str, int] = {}
         self._changed = True
         self._adjust_at = now
         self._arrange(now)
@@ -131,10 +138,29 @@ class Control:
             self.wanted[name] = self.wanted[name].after(demand, seats)
             rows.append((Wanted.least(demand, seats), seats.upper, self.wanted[name].target))
         given, self.fraction = shares.share_out(sum(s.nominal for s in self.shares.values()), rows)
+        self._given = dict(zip(self.levels, given, strict=True))
+        return self._resize(now)
+
+    def _resize(self, now: float) -> list[Ticket]:
         started = []
-        for level, limit in zip(self.levels.values(), given, strict=True):
-            started += level.resize(limit, now)
+        for name, limit in self._given.items():
+            started += self.levels[name].resize(math.ceil(limit * self.pace), now)
         return [self._counted_start(ticket) for ticket in started]
+
+    def keep_pace(self, lag: float, now: float) -> list[Ticket]:
+        """The server's one thread was `lag` seconds late for an appointment. More requests at once than it keeps up
+        with make all of them late, the most important ones too: then each level has fewer seats for a while."""
+        pace = self.pace
+        if lag > _LATE:
+            self.pace = max(_SLOWEST, pace * _BRAKE)
+        elif lag < _EARLY:
+            self.pace = min(1.0, pace * _SPEED_UP)
+        return self._resize(now) if self.pace != pace else []
+
+    @property
+    def is_quiet(self) -> bool:
+        """There is nothing to keep pace with."""
+        return self.pace == 1.0 and all(level.taken < CROWD for level in self.levels.values())
 
     # ---- requests
 

@@ -15,12 +15,13 @@ from api.builtin import FLOW_SCHEMAS, PRIORITY_LEVEL_CONFIGURATIONS
 from api.errors import TooManyRequests
 from api.meta import Obj
 from api.registry import Registry
-from apiserver.flow.control import Control
+from apiserver.flow.control import CROWD, Control
 from apiserver.flow.level import CANCELLED, TIMED_OUT, Full, Ticket
 from apiserver.request import Request, RequestInfo
 from apiserver.storage.store import Store, Stored
 
 _LONGEST_WAIT = 15.0  # a quarter of a request's deadline, as upstream
+_APPOINTMENT = 0.1
 _OBJECTS_PER_SEAT = 100
 _READS = frozenset({"get", "list", "watch", "head", "options"})
 _COLLECTIONS = frozenset({"list", "watch", "deletecollection"})
@@ -45,6 +46,7 @@ class Gate:
         self._registry = registry
         self._most_streams = streams
         self._refused = refused
+        self._appointment: asyncio.TimerHandle | None = None
         self._streams: Counter[str] = Counter()
         self._clock = clock
 
@@ -73,6 +75,8 @@ class Gate:
             ticket = control.arrive(flow, width, now)
         except Full as full:
             raise self._too_many(info) from full
+        if self._appointment is None and ticket.level.taken >= CROWD:
+            self._appoint()
         if ticket.started is None:
             await self._wait(ticket, min(seconds / 4, _LONGEST_WAIT), info)
             request.ticket = ticket
@@ -94,6 +98,18 @@ class Gate:
             waits = ticket.started is None
             _wake(self.control.give_up(ticket, now, CANCELLED) if waits else self.control.leave(ticket, now))
             raise
+
+    def _appoint(self) -> None:
+        """See how late the event loop is, again and again until it is quiet."""
+        due = self._clock() + _APPOINTMENT
+        self._appointment = asyncio.get_running_loop().call_later(_APPOINTMENT, self._keep, due)
+
+    def _keep(self, due: float) -> None:
+        now = self._clock()
+        _wake(self.control.keep_pace(now - due, now))
+        self._appointment = None
+        if not self.control.is_quiet:
+            self._appoint()
 
     def leave(self, request: Request) -> None:
         """As often as one likes."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 _EXPECTED = 0.003  # seconds: how long a request is taken to last, until it is known
@@ -57,26 +58,27 @@ class Ticket:
 
 
 class _Queue:
-    """`start` is the virtual time at which its next request begins."""
+    """Its next request would begin at the virtual time `start` and end at `finish`."""
 
-    __slots__ = ("executing", "index", "start", "waiting", "width")
+    __slots__ = ("executing", "finish", "index", "start", "waiting", "width")
 
     def __init__(self, index: int, start: float) -> None:
         self.index = index
-        self.start = start
+        self.start = self.finish = start
         self.waiting: deque[Ticket] = deque()
         self.width = 0  # seats waited for
         self.executing = 0
 
-    def bound(self) -> None:
+    def settle(self) -> None:
         """Nobody saves up: a request's work does not begin before it came."""
-        if self.waiting and self.start < self.waiting[0].r:
-            self.start = self.waiting[0].r
+        if self.waiting:
+            first = self.waiting[0]
+            if self.start < first.r:
+                self.start = first.r
+            self.finish = self.start + _EXPECTED * first.width
 
 
-def _finish(queue: _Queue) -> float:
-    """When its next request would end, in virtual time."""
-    return queue.start + _EXPECTED * queue.waiting[0].width
+_finish = attrgetter("finish")
 
 
 class Level:
@@ -129,7 +131,7 @@ class Level:
         if (queue := ticket.queue) is not None:
             queue.executing -= 1
             queue.start += (now - ticket.started - _EXPECTED) * ticket.width
-            queue.bound()
+            queue.settle()
             self._tidy(queue)
         return self._dispatch(now) if self.waiting else []
 
@@ -141,7 +143,7 @@ class Level:
         queue = ticket.queue
         queue.waiting.remove(ticket)
         self._unqueued(queue, ticket.width)
-        queue.bound()
+        queue.settle()
         self._tidy(queue)
         return self._dispatch(now)
 
@@ -176,6 +178,8 @@ class Level:
         ticket.queue, ticket.r = queue, self._r
         queue.waiting.append(ticket)
         queue.width += ticket.width
+        if len(queue.waiting) == 1:
+            queue.settle()
         self.waiting += 1
         self._wanted += ticket.width
 
@@ -188,7 +192,7 @@ class Level:
         ticket.started = now
         queue.executing += 1
         queue.start += _EXPECTED * width
-        queue.bound()
+        queue.settle()
         self.taken += width
 
     def _unqueued(self, queue: _Queue, width: int) -> None:
@@ -199,7 +203,7 @@ class Level:
     def _dispatch(self, now: float) -> list[Ticket]:
         started = []
         while self.waiting:
-            queue = min((queue for queue in self._queues.values() if queue.waiting), key=_finish)
+            queue = min([queue for queue in self._queues.values() if queue.waiting], key=_finish)
             first = queue.waiting[0]
             if not self._fits(first.width):
                 break

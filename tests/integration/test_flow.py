@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import contextlib
+import json
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes.client import CoreV1Api, FlowcontrolApiserverV1Api, RbacAuthorizationV1Api
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.builtin import CONFIG_MAPS, LEASES, NAMESPACES, ROLE_BINDINGS
+from client.http import ApiClient
 from tests.harness.apiserver import ApiServer
 from tests.harness.etcd import EtcdServer
 from tests.harness.eventually import eventually_sync
+from tests.harness.flood import Flood
+from tests.harness.pki import Pki
 from tests.harness.raw import Raw
 from tests.harness.upstream import Kubectl
 from tests.integration.manifests import config_map
 
 STREAMS = 2
+_FLOOD = 6.0  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +45,21 @@ def small(etcd_server: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def visitor(small: ApiServer, namespace: str, official: Any) -> Iterator[Raw]:
     """Somebody who may do what he likes in the namespace."""
-    subject = {"kind": "User", "name": "visitor", "apiGroup": "rbac.authorization.k8s.io"}
-    role = {"kind": "ClusterRole", "name": "admin", "apiGroup": "rbac.authorization.k8s.io"}
-    binding = {"metadata": {"name": "visitor"}, "roleRef": role, "subjects": [subject]}
-    RbacAuthorizationV1Api(official).create_namespaced_role_binding(namespace, binding)
+    RbacAuthorizationV1Api(official).create_namespaced_role_binding(namespace, _binding("visitor", namespace))
     raw = Raw(small.bearer("visitor-token"))
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     eventually_sync(lambda: raw.get(path).status_code == 200, "the visitor may come in")
     yield raw
     raw.close()
+
+
+def _binding(user: str, namespace: str) -> Any:
+    group = "rbac.authorization.k8s.io"
+    return {
+        "metadata": {"name": user, "namespace": namespace},
+        "roleRef": {"kind": "ClusterRole", "name": "admin", "apiGroup": group},
+        "subjects": [{"kind": "User", "name": user, "apiGroup": group}],
+    }
 
 
 @contextlib.contextmanager
@@ -106,7 +121,7 @@ def _uid(kubectl: Kubectl, kind: str, name: str) -> str:
 
 
 def test_an_answer_tells_where_the_request_was_put(http: Raw, visitor: Raw, kubectl: Kubectl, namespace: str) -> None:
-    """"Good practices": X-Kubernetes-PF-FlowSchema-UID and X-Kubernetes-PF-PriorityLevel-UID, also of a refusal."""
+    """ "Good practices": X-Kubernetes-PF-FlowSchema-UID and X-Kubernetes-PF-PriorityLevel-UID, also of a refusal."""
     for raw, path, schema, put in (
         (http, "/api/v1/namespaces", "exempt", "exempt"),
         (visitor, f"/api/v1/namespaces/{namespace}/configmaps", "global-default", "global-default"),
@@ -135,7 +150,7 @@ def test_without_queues_there_is_a_seat_or_come_back_later(
                 return False
             assert answer.headers["retry-after"] == "1"
             assert answer.json()["message"] == "Too many requests, please try again later."
-            return answer.json()["reason"] == "TooManyRequests"
+            return bool(answer.json()["reason"] == "TooManyRequests")
 
         try:
             eventually_sync(refused, "there is no room")
@@ -193,3 +208,75 @@ def test_a_user_has_only_so_many_streams(small: ApiServer, visitor: Raw, core: C
     eventually_sync(lambda: visitor.get(f"{path}&timeoutSeconds=1").status_code == 200, "there is room again")
     for raw in (*raws, master):
         raw.close()
+
+
+async def test_a_user_who_floods_the_server_delays_no_heartbeat(tmp_path: Path) -> None:
+    """5,000 requests a second are offered by several processes over hundreds of connections, creations and lists among
+    them: more than the server can answer. Nodes and leaders renew their leases within a second all the same, and another
+    user of the same priority level gets his answers."""
+    etcd = EtcdServer(tmp_path / "etcd", Pki(tmp_path / "pki"))
+    server = ApiServer(tmp_path / "flooded", etcd)
+    floods: list[Flood] = []
+    beats: dict[str, list[float]] = {"node": [], "leader": [], "neighbour": []}
+
+    async def renew(client: ApiClient, who: str, namespace: str, name: str, until: float) -> None:
+        spec = {"holderIdentity": name, "leaseDurationSeconds": 15}
+        lease = await client.create(LEASES, {"metadata": {"name": name, "namespace": namespace}, "spec": spec})
+        while time.monotonic() < until:
+            began = time.monotonic()
+            lease["spec"]["renewTime"] = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
+            lease = await client.update(LEASES, lease)
+            beats[who].append(time.monotonic() - began)
+            await asyncio.sleep(0.2)
+
+    async def ask(client: ApiClient, until: float) -> None:
+        while time.monotonic() < until:
+            began = time.monotonic()
+            await client.list(CONFIG_MAPS, "flooded")
+            beats["neighbour"].append(time.monotonic() - began)
+            await asyncio.sleep(0.1)
+
+    clients = [
+        ApiClient(server.identity("system:node:flooded-a", "system:nodes")),
+        ApiClient(server.identity("system:node:flooded-b", "system:nodes")),
+        ApiClient(server.identity("system:kube-scheduler")),
+        ApiClient(server.identity("neighbour")),
+        ApiClient(server.admin()),
+    ]
+    *nodes, leader, neighbour, admin = clients
+    try:
+        etcd.start()
+        server.start()
+        await admin.create(NAMESPACES, {"metadata": {"name": "flooded"}})
+        for user in ("visitor", "neighbour"):
+            await admin.create(ROLE_BINDINGS, _binding(user, "flooded"))
+        for number in range(200):
+            await admin.create(CONFIG_MAPS, config_map(f"c-{number}", namespace="flooded"))
+        path, until = "/api/v1/namespaces/flooded/configmaps", time.monotonic() + _FLOOD
+        body = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "flood-"}})
+        for method, sent in (("POST", body), ("GET", "")):
+            floods.append(
+                Flood(server.port, server.pki.file("ca.crt"), "visitor-token", method, path, body=sent,
+                      connections=150, rate=2500, seconds=_FLOOD)
+            )  # fmt: skip
+        await asyncio.gather(
+            *(
+                renew(node, "node", "kube-node-lease", f"flooded-{n}", until)
+                for node, n in zip(nodes, "ab", strict=True)
+            ),
+            renew(leader, "leader", "kube-system", "kube-scheduler", until),
+            ask(neighbour, until),
+        )
+        answers = [await asyncio.to_thread(flood.result) for flood in floods]
+        assert all(set(codes) <= {"200", "201", "429"} for codes in answers), answers
+        assert all(codes.total() > 20 * _FLOOD for codes in answers), "a flood was one"
+        assert max(beats["node"]) < 1.0, beats
+        assert max(beats["leader"]) < 1.0, beats
+        assert len(beats["neighbour"]) > _FLOOD / 2, beats
+    finally:
+        for flood in floods:
+            flood.stop()
+        for client in clients:
+            await client.close()
+        server.stop()
+        etcd.stop()
