@@ -1,7 +1,7 @@
 """The key that Secrets are encrypted with in etcd, made once: who loses this file loses them.
 
-Plain text is still read, so a cluster that was made before there was a key goes on; what it holds is encrypted when it
-is next written. The apiserver takes changes of the file up by itself: how to change keys,
+Plain text is still read, so a cluster that was made before there was a key goes on, and the apiserver encrypts what it
+finds. It takes changes of the file up by itself: how to change keys,
 https://kubernetes.io/docs/tasks/administer-cluster/encrypt-data/#rotating-a-decryption-key tells.
 """
 

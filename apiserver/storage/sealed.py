@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
@@ -36,6 +37,10 @@ class SealedEtcd(Etcd):
     encryption: Encryption = encryption.NOTHING
     _missed = False  # something was there that could not be read
     _again = False  # and may be readable now
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.plain: set[str] | None = set()  # keys of what lay open although it is to be encrypted; None: never mind
 
     def take(self, changed: Encryption) -> None:
         """Write and read by another configuration from now on."""
@@ -78,7 +83,10 @@ class SealedEtcd(Etcd):
 
     def _open(self, key: str, value: bytes) -> tuple[bytes, bool]:
         try:
-            return self.encryption.open(key, value)
+            data, stale = self.encryption.open(key, value)
+            if stale and data is value and self.plain is not None:
+                self.plain.add(key)
+            return data, stale
         except Unreadable as error:
             self._missed = True
             log.error("a value in etcd cannot be decrypted", key=key, cause=str(error))

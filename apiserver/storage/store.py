@@ -19,7 +19,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from api.errors import ServiceUnavailable
+import structlog
+
+from api.errors import NotFound, ServiceUnavailable, Timeout
 from api.registry import Registry, Resource
 from apiserver.storage import encryption, keys
 from apiserver.storage.cache import Cache
@@ -31,6 +33,8 @@ from apiserver.storage.watch import Watch
 from apiserver.storage.writes import Change, ClaimTaken, Guard, Put, Writes
 
 __all__ = ["Change", "ClaimTaken", "Guard", "Page", "Put", "Store", "Stored", "Watch", "WatchEvent"]
+
+log = structlog.get_logger("storage")
 
 
 class Store(Writes):
@@ -56,6 +60,7 @@ class Store(Writes):
         super().__init__(registry, etcd, Cache(etcd, registry))
         self._compactor = Compactor(etcd)
         self._tasks: list[asyncio.Task[None]] = []
+        self._encrypting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to fill the cache, in the background: `ready` tells when it has. Never fails for a lost etcd."""
@@ -65,11 +70,14 @@ class Store(Writes):
         ]
         if self._follow_encryption is not None:
             self._tasks.append(asyncio.create_task(self._follow_encryption(), name="storage encryption"))
+        if isinstance(self._etcd, SealedEtcd):
+            self._encrypting = asyncio.create_task(self._encrypt(self._etcd), name="storage encryption at start")
 
     async def stop(self) -> None:
-        for task in self._tasks:
+        tasks = [*self._tasks, *([self._encrypting] if self._encrypting is not None else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks = []
         await self._etcd.close()
 
@@ -92,6 +100,28 @@ class Store(Writes):
     def objects(self) -> dict[tuple[str, ...], int]:
         """How many there are, by group and plural."""
         return self._cache.sizes()
+
+    async def _encrypt(self, etcd: SealedEtcd) -> None:
+        """What lies open from before there was a key is written anew; once, and never from one key to another, which
+        servers of different configurations would do for ever."""
+        await self.wait_ready()
+        rows = {keys.collection(row): row for row in self._registry if row.stored_as is None}
+        plain, etcd.plain = etcd.plain or set(), None
+        for path in sorted(plain):
+            key = keys.parse(path)
+            row = rows.get(key.collection) if key is not None else None
+            stored = self.peek(row, *keys.split_local(key.local)) if key is not None and row is not None else None
+            if row is None or stored is None:
+                continue
+            try:
+                await self.renew(row, stored)
+            except NotFound:
+                continue
+            except (ServiceUnavailable, Timeout) as error:
+                log.warning("etcd is away: what lay open is encrypted at the next start", cause=error.message)
+                return
+        if plain:
+            log.info("what lay open is encrypted", objects=len(plain))
 
     async def renew(self, res: Resource, stored: Stored) -> Stored:
         """`stored`, which nobody wants to change; written anew if it is encrypted otherwise than it would be now."""

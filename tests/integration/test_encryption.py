@@ -118,8 +118,10 @@ async def test_a_cluster_goes_from_plain_text_to_keys_and_from_key_to_key(
         def rewrite() -> None:
             kubectl.run("replace", "-f", "-", stdin=kubectl.run("get", "secrets", "-o", "json").ok().stdout).ok()
 
-        rewrite()
-        assert (await lies("old")).startswith(b"k8s:enc:aesgcm:v1:key1:"), "unchanged, yet written anew"
+        async def encrypted() -> bool:
+            return (await lies("old")).startswith(b"k8s:enc:aesgcm:v1:key1:")
+
+        await eventually(encrypted, "what lay open is encrypted by itself")
         at = (await one.get(SECRETS, "old", "vault"))["metadata"]["resourceVersion"]
         rewrite()
         assert (await one.get(SECRETS, "old", "vault"))["metadata"]["resourceVersion"] == at, "nothing left to do"
@@ -145,8 +147,9 @@ async def test_a_cluster_goes_from_plain_text_to_keys_and_from_key_to_key(
             return False
 
         await eventually(read_again, "the other server reads it", within=10)
+        assert await encrypted(), "but from key to key only when it is written"
         rewrite()
-        assert (await lies("old")).startswith(b"k8s:enc:aesgcm:v1:key2:")
+        assert (await lies("old")).startswith(b"k8s:enc:aesgcm:v1:key2:"), "even if nothing in it changes"
 
         files[0].write_text("no: configuration")
         await eventually(lambda: "is not taken up" in first.log.read_text(), "a wrong file is told of", within=10)
