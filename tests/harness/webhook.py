@@ -44,6 +44,7 @@ class Webhook:
         issued: datetime | None = None,
         local: bool = True,
         knows: bool = False,
+        address: str = "127.0.0.1",
     ) -> None:
         self.answer, self.calls = answer, []  # type: tuple[Answer, list[Any]]
         self.paths: list[str] = []
@@ -97,9 +98,9 @@ class Webhook:
         if knows:
             tls.verify_mode = ssl.CERT_REQUIRED
             tls.load_verify_locations(cadata=authority.certificate.decode())
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server((address, 0), Handler)
         self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self.url = f"https://127.0.0.1:{self._server.server_address[1]}/"
+        self.url = f"https://{address}:{self._server.server_address[1]}/"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 

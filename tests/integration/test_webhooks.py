@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -497,6 +498,36 @@ def test_a_service_without_endpoints(hooks: Hooks, create: Any, http: Raw, names
     hook = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "hook"}, "spec": {"ports": [{"port": 443}]}}
     assert http.send("POST", f"/api/v1/namespaces/{namespace}/services", hook).status_code == 201
     assert create().json()["message"] == f'{called}no endpoints available for service "hook"'
+
+
+def test_a_service_is_called_under_its_name(
+    hooks: Hooks, create: Any, http: Raw, namespace: str, shared_apiserver: ApiServer
+) -> None:
+    """#service-reference: at one of its endpoints, with a certificate for `NAME.NAMESPACE.svc`."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # sends nothing; endpoints may not be on the loopback
+        address = probe.getsockname()[0]
+    server = Webhook(shared_apiserver.pki, allow, f"hook.{namespace}.svc", local=False, address=address)
+    port = int(server.url.rpartition(":")[2].rstrip("/"))
+    service = {
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "hook"},
+        "spec": {"ports": [{"port": 8443, "targetPort": port}]},
+    }  # fmt: skip
+    slice_ = {
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": "hook", "labels": {"kubernetes.io/service-name": "hook"}},
+        "endpoints": [{"addresses": [address]}], "ports": [{"port": port}],
+    }  # fmt: skip
+    try:
+        assert http.send("POST", f"/api/v1/namespaces/{namespace}/services", service).status_code == 201
+        slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
+        assert http.send("POST", slices, slice_).status_code == 201
+        at = {"namespace": namespace, "name": "hook", "path": "/check", "port": 8443}
+        hooks.add("validating", {"clientConfig": {"service": at, "caBundle": server.ca_bundle}})
+        assert create().status_code == 201
+        assert server.paths == ["/check?timeout=10s"]
+    finally:
+        server.close()
 
 
 def test_connections_are_kept(hooks: Hooks, create: Any) -> None:
