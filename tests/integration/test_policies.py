@@ -257,3 +257,18 @@ def test_a_policy_that_changes_what_enters(kubectl: Kubectl, make: Make) -> None
         breaking.replace("Object{", "Object", 1),
         wanted="spec.mutations[0].applyConfiguration.expression: Invalid value",
     )
+
+
+def test_connections_are_judged_too(kubectl: Kubectl, make: Make) -> None:
+    """matchConstraints.resourceRules.operations: CONNECT."""
+    rule = "{apiGroups: [''], apiVersions: [v1], operations: [CONNECT], resources: [pods/exec, pods/attach]}"
+    before = "{apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments]}"
+    make(
+        DEMO.replace(before, rule).replace(
+            "object.spec.replicas <= 5", "request.operation == 'CONNECT' && !('sh' in object.command)"
+        )
+    )
+    kubectl.run("run", "web", "--image=nginx").ok()
+    said = "denied request: failed expression: request.operation == 'CONNECT' && !('sh' in object.command)"
+    assert said in kubectl.run("exec", "web", "--", "sh").failed().stderr
+    assert said not in kubectl.run("exec", "web", "--", "date").failed().stderr, "there is no node that would run it"

@@ -294,3 +294,18 @@ async def test_who_is_not_concerned_waits_for_nothing() -> None:
     for _ in range(1000):
         await change.mutate(tried)
     assert time.perf_counter() - started < 0.02, "20 µs each"
+
+
+async def test_an_equivalent_version_is_changed_in_the_one_that_the_rules_name() -> None:
+    """matchPolicy Equivalent"""
+    older = next(row for row in BUILTIN if row.kind == "HorizontalPodAutoscaler" and row.version == "v1")
+    raising = policy("p", apply("Object{spec: Object.spec{minReplicas: object.spec.metrics.size() + 1}}"), group="autoscaling",
+                     resource="horizontalpodautoscalers")  # fmt: skip
+    raising["spec"]["matchConstraints"]["resourceRules"][0]["apiVersions"] = ["v2"]
+    asked = {
+        "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h", "namespace": "a"},
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 3, "targetCPUUtilizationPercentage": 80},
+    }  # fmt: skip
+    made = await mutated(asked, step(raising), res=older)
+    assert made["apiVersion"] == "autoscaling/v1"
+    assert made["spec"]["minReplicas"] == 2 and made["spec"]["targetCPUUtilizationPercentage"] == 80

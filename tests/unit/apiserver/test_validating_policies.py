@@ -470,3 +470,71 @@ async def test_who_is_not_concerned_waits_for_nothing() -> None:
     for _ in range(1000):
         await judge.validate(tried)
     assert time.perf_counter() - started < 0.02, "20 µs each"
+
+
+OLDER, NEWER = (
+    next(r for r in BUILTIN if r.kind == "HorizontalPodAutoscaler" and r.version == v) for v in ("v1", "v2")
+)
+
+
+async def test_an_equivalent_version_is_shown_as_the_rules_name_it() -> None:
+    """matchPolicy Equivalent: "would be converted to … and sent"."""
+    match = {"resourceRules": [{"operations": ["*"], "apiGroups": ["autoscaling"], "apiVersions": ["v2"],
+                                "resources": ["horizontalpodautoscalers"]}]}  # fmt: skip
+    check = {"expression": "object.spec.metrics[0].resource.target.averageUtilization < 90 && request.kind.version == 'v2' "
+             "&& request.requestKind.version == 'v1'"}  # fmt: skip
+    judge = step(policy("p", check, matchConstraints=match), binding("b", "p"))
+    asked = {
+        "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h", "namespace": "a"},
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 3},
+    }  # fmt: skip
+    for percent, refused in ((80, False), (95, True)):
+        given = {**asked, "spec": {**asked["spec"], "targetCPUUtilizationPercentage": percent}}
+        assert bool(await refusal(judge, given, OLDER)) is refused
+    exact = step(
+        policy("p", {"expression": "false"}, matchConstraints={**match, "matchPolicy": "Exact"}), binding("b", "p")
+    )
+    assert await refusal(exact, asked, OLDER) == ""
+    assert await refusal(exact, {**asked, "apiVersion": "autoscaling/v2"}, NEWER)
+
+
+NODES_OWN = {
+    "matchConstraints": {"resourceRules": [
+        {"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*"]}
+    ]},
+    "matchConditions": [{"name": "isRestrictedUser", "expression": 'request.userInfo.username == "driver"'}],
+    "variables": [
+        {"name": "userNodeName",
+         "expression": "request.userInfo.extra[?'authentication.kubernetes.io/node-name'][0].orValue('')"},
+        {"name": "objectNodeName",
+         "expression": '(request.operation == "DELETE" ? oldObject : object).spec.?nodeName.orValue("")'},
+    ],
+    "validations": [
+        {"expression": 'variables.userNodeName != ""', "message": "no node association found for user"},
+        {"expression": "variables.userNodeName == variables.objectNodeName",
+         "messageExpression": '"user of \'" + variables.userNodeName + "\' may not modify that of \'" + '
+         'variables.objectNodeName + "\'"'},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        (User("somebody"), ""),
+        (User("driver", extra={"authentication.kubernetes.io/node-name": ["n1"]}), ""),
+        (
+            User("driver", extra={"authentication.kubernetes.io/node-name": ["n2"]}),
+            "user of 'n2' may not modify that of 'n1'",
+        ),
+        (User("driver", extra={"other": []}), "no node association found for user"),
+    ],
+)
+async def test_agents_of_a_node_are_kept_to_it(user: User, said: str) -> None:
+    """https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#additional-metadata-in-pod-bound-tokens
+    and KEP-4381: what a token tells of its node holds its bearer to that node's objects."""
+    judge = step(policy("p", **NODES_OWN), binding("b", "p"))
+    found = await refusal(
+        judge, None, PODS, {"metadata": {"name": "x", "namespace": "a"}, "spec": {"nodeName": "n1"}}, user=user
+    )
+    assert said in found and bool(found) == bool(said)
