@@ -8,6 +8,7 @@ from api import errors, meta
 from api.meta import Obj
 from api.registry import Resource
 from apiserver import decode, negotiate
+from apiserver.admission.chain import Attempt
 from apiserver.auth.rbac import together
 from apiserver.auth.user import User
 from apiserver.context import Context
@@ -128,6 +129,11 @@ def _handler(status: _Status) -> Handler:
             raise negotiate.not_acceptable()  # what is not stored has no table and no metadata of its own
         review = await decode.read_object(request, res)
         decode.check_names(review, request.info.namespace if res.namespaced else "", "")
+        namespace, name = review["metadata"].get("namespace", ""), review["metadata"].get("name", "")
+        attempt = Attempt(request.user, "create", res, "", namespace, name, review, None, request.dry_run, request)
+        await context.admission.mutate(attempt)
+        await context.admission.validate(attempt)
+        review = attempt.new()
         review["metadata"].setdefault("creationTimestamp", meta.rfc3339(context.now()))
         review["status"] = await status(context, request, review)
         return json_reply(review, 201)

@@ -187,6 +187,22 @@ def test_subresources_are_shown_in_their_own_kind(hooks: Hooks, http: Raw, kubec
     )  # fmt: skip
 
 
+def test_questions_are_requests_too(hooks: Hooks, http: Raw, namespace: str) -> None:
+    """What is answered and not stored: k8s.io/kubernetes/plugin/pkg/admission/namespace/lifecycle lets access reviews
+    be, whether their namespace is there or not."""
+    hooks.add("validating", {"rules": [rule("localsubjectaccessreviews")]})
+    spec = {"user": "ann", "resourceAttributes": {"verb": "get", "resource": "pods", "namespace": namespace}}
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "LocalSubjectAccessReview", "spec": spec}
+    path = "/apis/authorization.k8s.io/v1/namespaces/{}/localsubjectaccessreviews"
+    assert http.send("POST", path.format(namespace), review).status_code == 201
+    assert hooks.server.calls[-1]["request"]["object"]["spec"] == spec
+    hooks.server.answer = deny
+    assert http.send("POST", path.format(namespace), review).status_code == 400
+    hooks.clear()
+    spec["resourceAttributes"] = {"verb": "get", "resource": "pods", "namespace": "nowhere"}
+    assert http.send("POST", path.format("nowhere"), review).status_code == 201
+
+
 def test_an_exec_can_be_refused(hooks: Hooks, http: Raw, kubectl: Kubectl, namespace: str) -> None:
     hooks.add("validating", {"rules": [rule("pods/exec", operations=["CONNECT"])]})
     assert http.send("POST", f"/api/v1/namespaces/{namespace}/pods", pod("one")).status_code == 201
