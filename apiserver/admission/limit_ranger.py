@@ -87,7 +87,7 @@ def _fill(pod: Obj, limits: list[Obj]) -> None:
                 own = resources.get(field) or {}
                 if missing := sorted(defaults[field].keys() - own.keys()):
                     resources[field] = own | {name: defaults[field][name] for name in missing}
-                    notes.append(f"{', '.join(missing)} {word} for {what} {container['name']}")
+                    notes.append(f"{', '.join(missing)} {word} for {what} {container.get('name', '')}")
     if notes:
         annotations = meta.annotations(pod) | {_ANNOTATION: f"LimitRanger plugin set: {'; '.join(notes)}"}
         pod["metadata"]["annotations"] = annotations

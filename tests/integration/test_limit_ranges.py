@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+from api.meta import Obj
 from tests.harness.eventually import eventually_sync
+from tests.harness.raw import Raw
 from tests.harness.upstream import Kubectl
 from tests.integration.manifests import pod
 
@@ -49,3 +51,37 @@ def test_the_concept_page(kubectl: Kubectl) -> None:
     kubectl.run("delete", "limitrange", "cpu-resource-constraint").ok()
     kubectl.run("delete", "pod", "--all", "--force").ok()
     kubectl.run("create", "-f", "-", stdin=two).ok()
+
+
+EVERYTHING = """
+apiVersion: v1
+kind: LimitRange
+metadata: {name: everything}
+spec:
+  limits:
+  - {default: {cpu: 500m}, max: {cpu: "1"}, maxLimitRequestRatio: {cpu: "2"}, type: Container}
+  - {max: {cpu: "1"}, min: {cpu: 100m}, type: Pod}
+  - {max: {storage: 1Gi}, type: PersistentVolumeClaim}
+"""
+MALFORMED: list[tuple[str, Obj]] = [
+    ("pods", {}),
+    ("pods", {"spec": None}),
+    ("pods", {"spec": {"containers": [{}]}}),
+    ("pods", {"spec": {"containers": [None]}}),
+    ("pods", {"spec": {"containers": [{"name": "a", "resources": {"requests": {"cpu": None}}}]}}),
+    ("pods", {"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "many"}}}]}}),
+    ("pods", {"spec": {"containers": [{"volumeMounts": [{}]}], "volumes": [{}], "imagePullSecrets": [{}]}}),
+    ("pods", {"spec": {"containers": [{"name": "a"}], "serviceAccountName": "Not A Name/.."}}),
+    ("persistentvolumeclaims", {}),
+    ("persistentvolumeclaims", {"spec": {"resources": {"requests": {"storage": "much"}}}}),
+    ("persistentvolumeclaims", {"spec": {"resources": {"requests": None}}, "metadata": {"finalizers": [None]}}),
+]
+
+
+def test_what_is_malformed_is_told_so(kubectl: Kubectl, http: Raw) -> None:
+    """Steps that change an object see it before it is validated."""
+    kubectl.run("apply", "-f", "-", stdin=EVERYTHING).ok()
+    for plural, body in MALFORMED:
+        obj: Obj = {**body, "metadata": {"name": "x", **body.get("metadata", {})}}
+        answer = http.send("POST", f"/api/v1/namespaces/{kubectl.namespace}/{plural}", obj)
+        assert answer.status_code in (400, 403, 422), (body, answer.text)
