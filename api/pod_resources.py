@@ -36,7 +36,10 @@ def has_own(pod: Obj) -> bool:
 
 
 def added(one: Mapping[str, str], other: Mapping[str, str]) -> Amounts:
-    return {**one, **{name: quantities.add(one.get(name, "0"), amount) for name, amount in other.items()}}
+    result = dict(one)
+    for name, amount in other.items():
+        result[name] = quantities.add(result[name], amount) if name in result else amount
+    return result
 
 
 def largest(*found: Mapping[str, str]) -> Amounts:

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 _BINARY = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50, "Ei": 1 << 60}
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_OF_POWER = {power: suffix for suffix, power in _DECIMAL.items()}
 _FORM = re.compile(
     r"^(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))"
     r"(?P<suffix>[eE][+-]?\d+|Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|)$"
@@ -82,11 +83,14 @@ def subtract(one: Quantity, other: Quantity) -> str:
     return _written_like(one, max(_EXACT.subtract(parse(one), parse(other)), Decimal(0)))
 
 
-def _written_like(quantity: Quantity, value: Decimal) -> str:
+@lru_cache(maxsize=8192)
+def _suffix(quantity: Quantity) -> str:
     match = _FORM.match(str(quantity))
-    suffix = match["suffix"] if match else ""
-    if value == 0:
-        return "0"
+    return match["suffix"] if match else ""
+
+
+def _written_like(quantity: Quantity, value: Decimal) -> str:
+    suffix = _suffix(quantity)
     if suffix in _BINARY and abs(value) >= 1024:
         return format_binary(value)
     if suffix[:1] in ("e", "E") and len(suffix) > 1:
@@ -112,13 +116,13 @@ def format_millis(value: int) -> str:
 
 
 def _format_decimal(value: Decimal, exponent: bool = False) -> str:
-    with localcontext(_EXACT):
-        nanos = int(value.scaleb(9))
+    if not value:
+        return "0"
+    nanos = int(_EXACT.scaleb(value, 9))
     power = -9
     while nanos % 1000 == 0 and (exponent or power < 18):
         nanos //= 1000
         power += 3
     if exponent:
         return f"{nanos}e{power}" if power else str(nanos)
-    suffix = next(s for s, p in _DECIMAL.items() if p == power)
-    return f"{nanos}{suffix}"
+    return f"{nanos}{_OF_POWER[power]}"

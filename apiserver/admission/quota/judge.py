@@ -32,6 +32,9 @@ class Quota:
         status = obj.get("status") or {}
         return cls(name, obj.get("spec") or {}, status.get("hard") or {}, status.get("used") or {})
 
+    def tracks(self, measure: Measure) -> bool:
+        return any(map(measure.tracks, self.hard)) or any(map(measure.tracks, self.spec.get("hard") or ()))
+
     def is_uncounted(self, measure: Measure) -> bool:
         return any(measure.tracks(name) and name not in self.used for name in self.spec.get("hard") or {})
 

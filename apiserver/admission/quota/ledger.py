@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from api import errors
 from api.builtin import BUILTIN, RESOURCE_QUOTAS
 from api.errors import ApiError, Forbidden, InternalError
+from api.quota import Measure
 from api.registry import Resource
 from apiserver.admission.quota.judge import Limited, Quota, Want, judge
 from apiserver.storage import keys
@@ -63,18 +64,20 @@ class Ledger:
         self._namespaces: dict[str, _Namespace] = {}
         store.listen(RESOURCE_QUOTAS, self._on_quota)
 
-    def concerns(self, namespace: str) -> bool:
-        """Whether anything is limited there."""
-        return bool(self._limited) or namespace in self._namespaces
+    def tracks(self, namespace: str, measure: Measure) -> bool:
+        """Whether what is limited there is of a kind that is so measured."""
+        known = self._namespaces.get(namespace)
+        quotas = known.quotas.values() if known is not None else ()
+        return bool(self._limited) or any(quota.tracks(measure) for _, quota in quotas)
 
-    async def check(self, want: Want) -> bool:
-        """Whether quotas change with it. Forbidden when it does not fit. Nothing is written."""
+    async def check(self, want: Want) -> None:
+        """Forbidden when it does not fit. Nothing is written."""
         namespace = want.attempt.namespace
         try:
-            return bool(judge(want, self._quotas(namespace).values(), self._limited))
+            judge(want, self._quotas(namespace).values(), self._limited)
         except Forbidden:
             await self._refresh(namespace)
-            return bool(judge(want, self._quotas(namespace).values(), self._limited))
+            judge(want, self._quotas(namespace).values(), self._limited)
 
     def writer(self, want: Want) -> Put:
         """Writes the object of `want` in place of Store.put: Forbidden when it does not fit."""
@@ -164,9 +167,9 @@ class Ledger:
                 await self._refresh(namespace)
                 current = True
                 continue
-            for entry, why in refusals:
-                _fail(entry, why)
             if not joining or await self._commit(namespace, joining, [quotas[name] for name in sorted(written)]):
+                for entry, why in refusals:  # those that they were judged beside have come in
+                    _fail(entry, why)
                 return
         raise errors.conflict("", RESOURCE_QUOTAS.plural, sorted(written)[0])
 

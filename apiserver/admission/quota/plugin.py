@@ -58,13 +58,14 @@ class ResourceQuota(Plugin):
     async def validate(self, attempt: Attempt) -> None:
         attempt.put = None
         self._store.check_filled()
-        if not self._ledger.concerns(attempt.namespace):
-            return
         row = lies_as(attempt.res)
         measure = quota.measure(row.group, row.plural)
-        assert measure is not None, "handles() asked"
+        if measure is None or not self._ledger.tracks(attempt.namespace, measure):
+            return
         want = Want.of(attempt, measure, self._now())
-        if await self._ledger.check(want) and not attempt.dry_run:
+        if attempt.dry_run:
+            await self._ledger.check(want)
+        else:
             attempt.put = self._ledger.writer(want)
 
 

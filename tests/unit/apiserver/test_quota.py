@@ -1,4 +1,4 @@
-"""ResourceQuota at the door: judging, and writing through two servers that share one etcd.
+"""ResourceQuota at the door: what fits, and what is said of what does not.
 
 https://kubernetes.io/docs/concepts/policy/resource-quotas/ ,
 k8s.io/apiserver/pkg/admission/plugin/resourcequota/admission_test.go
@@ -6,29 +6,21 @@ k8s.io/apiserver/pkg/admission/plugin/resourcequota/admission_test.go
 
 from __future__ import annotations
 
-import asyncio
-import random
 import time
 from datetime import UTC, datetime
 from typing import Any, cast
 
-import orjson
 import pytest
 
-from api.builtin import BUILTIN, CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PODS, RESOURCE_QUOTAS, SERVICES
-from api.errors import Conflict, Forbidden, ServiceUnavailable
+from api.builtin import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PODS, RESOURCE_QUOTAS, SERVICES
+from api.errors import Forbidden
 from api.meta import Obj
 from api.quota import measure
 from api.registry import Resource
 from apiserver.admission.chain import Attempt
 from apiserver.admission.quota.judge import Limited, Quota, Want, judge
-from apiserver.admission.quota.ledger import Ledger
 from apiserver.admission.quota.plugin import ResourceQuota
 from apiserver.configfile import ConfigError
-from apiserver.storage import keys
-from apiserver.storage.collection import Listener
-from apiserver.storage.decode import decode
-from apiserver.storage.etcd import KeyValue, Outcome, Txn
 from apiserver.storage.store import Store
 from tests.unit.apiserver.admitting import ADMIN, Objects
 
@@ -151,205 +143,11 @@ def test_what_is_limited_needs_a_quota() -> None:
     assert judge(want(PERSISTENT_VOLUME_CLAIMS, claim), [quota({name: "1Gi"})], gold)
 
 
-# --- writing -----------------------------------------------------------------------------------------------
-
-
-class Etcd:
-    """Keys with revisions; answers and news take their time, differently each time."""
-
-    def __init__(self) -> None:
-        self.revision = 0
-        self.objects: dict[str, KeyValue] = {}
-        self.txns: list[Txn] = []
-        self.servers: list[Server] = []
-        self.away = False
-        self.asked = asyncio.Event()
-
-    async def txn(self, txn: Txn) -> Outcome:
-        self.asked.set()
-        await asyncio.sleep(random.random() / 1000)
-        if self.away:
-            raise ServiceUnavailable("etcd is not available")
-        self.txns.append(txn)
-        assert len(txn.at) <= 128
-        if any(self._revision(key) != revision for key, revision in txn.at.items()):
-            outcome = Outcome(False, self.revision, {key: self.objects.get(key) for key in txn.at})
-        else:
-            self.revision += 1
-            for key, value in txn.put.items():
-                self.objects[key] = KeyValue(key, value, self.revision, 1)
-                for server in self.servers:
-                    server.tell_later(key, value, self.revision)
-            outcome = Outcome(True, self.revision, {})
-        await asyncio.sleep(random.random() / 1000)
-        return outcome
-
-    def _revision(self, key: str) -> int:
-        found = self.objects.get(key)
-        return found.revision if found else 0
-
-    def write(self, res: Resource, obj: Obj) -> None:
-        path = keys.path(res, obj["metadata"]["namespace"], obj["metadata"]["name"])
-        self.revision += 1
-        self.objects[path] = KeyValue(path, orjson.dumps(obj), self.revision, 1)
-        for server in self.servers:
-            server.tell_later(path, self.objects[path].value, self.revision)
-
-    def status(self, name: str = "q") -> Any:
-        return orjson.loads(self.objects[keys.path(RESOURCE_QUOTAS, "a", name)].value)["status"]
-
-    def count(self, res: Resource) -> int:
-        return sum(1 for key in self.objects if key.startswith(f"/registry/{keys.collection(res)}/"))
-
-
-class Server:
-    """The part of a Store that the ledger uses."""
-
-    def __init__(self, etcd: Etcd) -> None:
-        self.etcd = etcd
-        self.listener: Listener = lambda key, stored: None
-        self.seen = 0
-        self.news: list[tuple[int, str, bytes]] = []
-        self.lists = 0
-        etcd.servers.append(self)
-        self.ledger = Ledger(cast(Store, self))
-
-    def listen(self, res: Resource, listener: Listener) -> None:
-        self.listener = listener
-
-    def tell_later(self, path: str, value: bytes, revision: int) -> None:
-        self.news.append((revision, path, value))
-        asyncio.get_running_loop().call_later(random.random() / 200, self._tell, revision)
-
-    def _tell(self, revision: int) -> None:
-        while self.news and self.news[0][0] <= revision:
-            at, path, value = self.news.pop(0)
-            key = keys.parse(path)
-            if key is not None and key.collection == keys.collection(RESOURCE_QUOTAS):
-                self.listener(key.local, decode(BUILTIN, key.local, value, at))
-
-    async def list(self, res: Resource, namespace: str) -> None:
-        self.lists += 1
-        revision = self.etcd.revision
-        await asyncio.sleep(0.001)
-        self._tell(revision)
-
-    async def put(self, operation: str, res: Resource, txn: Txn) -> Outcome:
-        return await self.etcd.txn(txn)
-
-    async def create(self, name: str, res: Resource = CONFIG_MAPS) -> bool:
-        """Whether it was made; Forbidden."""
-        wanted = want(res, {"metadata": {"name": name, "namespace": "a"}}, name=name)
-        if await self.ledger.check(wanted):
-            path = keys.path(res, "a", name)
-            txn = Txn({path: 0}, {path: b'{"metadata":{}}'})
-            return (await self.ledger.writer(wanted)("create", res, txn)).succeeded
-        return True
-
-
 def stored_quota(used: Obj, hard: Obj, name: str = "q") -> Obj:
     return {
         "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name, "namespace": "a"},
         "spec": {"hard": hard}, "status": {"hard": hard, "used": used},
     }  # fmt: skip
-
-
-async def test_two_servers_never_let_in_too_many() -> None:
-    etcd = Etcd()
-    servers = [Server(etcd), Server(etcd)]
-    etcd.write(RESOURCE_QUOTAS, stored_quota({"configmaps": "0"}, {"configmaps": "50"}))
-    etcd.write(RESOURCE_QUOTAS, stored_quota({"count/configmaps": "7"}, {"count/configmaps": "900"}, "wide"))
-    await asyncio.sleep(0.02)
-    made = await asyncio.gather(*(servers[n % 2].create(f"c{n}") for n in range(200)), return_exceptions=True)
-    assert [one for one in made if one is True] == [True] * 50
-    refused = [one for one in made if isinstance(one, Forbidden)]
-    assert len(refused) == 150
-    assert "exceeded quota: q, requested: configmaps=1, used: configmaps=50, limited: configmaps=50" in str(refused[0])
-    assert etcd.count(CONFIG_MAPS) == 50
-    assert etcd.status()["used"] == {"configmaps": "50"}
-    assert etcd.status("wide")["used"] == {"count/configmaps": "57"}
-    assert len(etcd.txns) < 40  # many share one
-
-
-async def test_who_loses_a_name_does_not_pay() -> None:
-    etcd = Etcd()
-    server = Server(etcd)
-    etcd.write(RESOURCE_QUOTAS, stored_quota({"configmaps": "0"}, {"configmaps": "50"}))
-    await asyncio.sleep(0.02)
-    made = await asyncio.gather(*(server.create(f"c{n % 5}") for n in range(20)))
-    assert made.count(True) == 5
-    assert etcd.status()["used"] == {"configmaps": "5"}
-
-
-async def test_an_answer_is_no_older_than_the_question() -> None:
-    """The quota was just raised through another server, of which this one has not heard."""
-    etcd = Etcd()
-    server = Server(etcd)
-    etcd.write(RESOURCE_QUOTAS, stored_quota({"configmaps": "1"}, {"configmaps": "1"}))
-    await asyncio.sleep(0.02)
-    etcd.write(RESOURCE_QUOTAS, stored_quota({"configmaps": "1"}, {"configmaps": "2"}))
-    assert await server.create("c")
-    assert server.lists == 1
-    with pytest.raises(Forbidden):
-        await server.create("d")
-
-
-async def test_a_quota_that_goes_limits_no_more() -> None:
-    etcd = Etcd()
-    server = Server(etcd)
-    etcd.write(RESOURCE_QUOTAS, stored_quota({"configmaps": "0"}, {"configmaps": "9"}))
-    await asyncio.sleep(0.02)
-    del etcd.objects[keys.path(RESOURCE_QUOTAS, "a", "q")]
-    assert await server.create("c")
-    assert etcd.count(CONFIG_MAPS) == 1
-    server.listener("a/q", None)
-    assert not server.ledger.concerns("a")
-
-
-async def test_without_etcd_nothing_comes_in() -> None:
-    etcd = Etcd()
-    server = Server(etcd)
-    etcd.write(RESOURCE_QUOTAS, stored_quota({"configmaps": "0"}, {"configmaps": "9"}))
-    await asyncio.sleep(0.02)
-    etcd.away = True
-    made = await asyncio.gather(*(server.create(f"c{n}") for n in range(3)), return_exceptions=True)
-    assert all(isinstance(one, ServiceUnavailable) for one in made)
-    etcd.away = False
-    assert await server.create("c")
-
-
-async def test_who_gives_up_waiting_does_not_pay() -> None:
-    etcd = Etcd()
-    server = Server(etcd)
-    etcd.write(RESOURCE_QUOTAS, stored_quota({"configmaps": "0"}, {"configmaps": "9"}))
-    await asyncio.sleep(0.02)
-    first = asyncio.create_task(server.create("a"))
-    await etcd.asked.wait()
-    late = asyncio.create_task(server.create("b"))
-    await asyncio.sleep(0)
-    late.cancel()
-    assert await first
-    with pytest.raises(asyncio.CancelledError):
-        await late
-    assert await server.create("c")
-    assert etcd.status()["used"] == {"configmaps": "2"}
-
-
-async def test_a_quota_that_never_rests_is_a_conflict() -> None:
-    etcd = Etcd()
-    server = Server(etcd)
-    etcd.write(RESOURCE_QUOTAS, stored_quota({"configmaps": "0"}, {"configmaps": "9"}))
-    await asyncio.sleep(0.02)
-    real = etcd.txn
-
-    async def beaten(txn: Txn) -> Outcome:
-        etcd.write(RESOURCE_QUOTAS, stored_quota({"configmaps": "0"}, {"configmaps": "9"}))
-        return await real(txn)
-
-    etcd.txn = beaten  # type: ignore[method-assign]  # another server is always faster
-    with pytest.raises(Conflict, match='cannot be fulfilled on resourcequotas "q"'):
-        await server.create("c")
-    assert etcd.count(CONFIG_MAPS) == 0
 
 
 # --- the step ----------------------------------------------------------------------------------------------
@@ -411,13 +209,13 @@ def configured(*rules: Obj) -> ResourceQuota:
 async def test_the_file_says_what_needs_a_quota() -> None:
     """The documentation's example."""
     plugin = configured({"resource": "pods", "matchScopes": [HIGH]})
-    await plugin.validate(attempt(PODS, pod()))
+    await plugin.validate(attempt(PODS, pod(), dry_run=True))
     with pytest.raises(Forbidden, match='pods "x" is forbidden: insufficient quota to match these scopes'):
-        await plugin.validate(attempt(PODS, pod(priorityClassName="high")))
+        await plugin.validate(attempt(PODS, pod(priorityClassName="high"), dry_run=True))
     claims = configured({"apiGroup": "", "resource": "persistentvolumeclaims", "matchContains": ["requests.storage"]})
     claim: Obj = {"metadata": {}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}}
     with pytest.raises(Forbidden, match="insufficient quota to consume: requests.storage"):
-        await claims.validate(attempt(PERSISTENT_VOLUME_CLAIMS, claim))
+        await claims.validate(attempt(PERSISTENT_VOLUME_CLAIMS, claim, dry_run=True))
 
 
 def test_a_broken_file_stops_the_server() -> None:
