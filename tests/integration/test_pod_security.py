@@ -7,6 +7,7 @@ https://kubernetes.io/docs/tasks/configure-pod-container/enforce-standards-admis
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,10 @@ def test_a_labelled_namespace(kubectl: Kubectl, namespace: str) -> None:
     told = kubectl.run("label", "--overwrite", "ns", namespace, f"{PREFIX}/enforce=strict").failed()
     assert "must be one of privileged, baseline, restricted" in told.stderr
     kubectl.run("label", "pod", "old", "touched=yes").ok()  # it breaks what holds now, and stays
+    debug = ("debug", "plain", "--image=busybox", "-c", "help")
+    told = kubectl.run(*debug, "--profile=sysadmin").failed()
+    assert 'violates PodSecurity "baseline:latest": privileged (container "help" must not set' in told.stderr
+    kubectl.run(*debug, "--profile=restricted").ok()
 
 
 CONFIGURATION = """
@@ -66,9 +71,10 @@ plugins:
   configuration:
     apiVersion: pod-security.admission.config.k8s.io/v1
     kind: PodSecurityConfiguration
-    defaults: {enforce: baseline, enforce-version: latest, warn: restricted, warn-version: v1.24}
+    defaults: {enforce: baseline, enforce-version: latest, warn: restricted, warn-version: v1.24, audit: baseline}
     exemptions: {usernames: [boss], namespaces: [kube-system]}
 """
+AUDIT = "{apiVersion: audit.k8s.io/v1, kind: Policy, omitStages: [RequestReceived], rules: [{level: Metadata}]}"
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +82,11 @@ def configured(etcd_server: EtcdServer, tmp_path_factory: pytest.TempPathFactory
     """A second server on the same objects, with defaults for all namespaces."""
     directory = tmp_path_factory.mktemp("configured")
     (directory / "admission.yaml").write_text(CONFIGURATION)
-    server = ApiServer(directory, etcd_server, "--admission-control-config-file", str(directory / "admission.yaml"))
+    (directory / "audit.yaml").write_text(AUDIT)
+    server = ApiServer(
+        directory, etcd_server, "--admission-control-config-file", str(directory / "admission.yaml"),
+        "--audit-policy-file", str(directory / "audit.yaml"), "--audit-log-path", str(directory / "audit.log"),
+    )  # fmt: skip
     try:
         server.start()
         yield server
@@ -94,6 +104,23 @@ def test_a_configured_cluster(configured: ApiServer, namespace: str) -> None:
     assert 'would violate PodSecurity "restricted:v1.24"' in told.stderr
     boss = Kubectl(configured.kubeconfig(configured.identity("boss", "system:masters"), "boss"), namespace)
     assert boss.run("apply", "-f", "-", stdin=privileged("bad")).ok().stderr == ""
+    web = pod("web") | {"apiVersion": "v1", "kind": "PodTemplate", "template": {"spec": privileged("")["spec"]}}
+    assert kubectl.run("create", "-f", "-", stdin={k: v for k, v in web.items() if k != "spec"}).ok().stderr != ""
+    events = [json.loads(line) for line in (configured.directory / "audit.log").read_text().splitlines()]
+    noted = {
+        (event["objectRef"]["resource"], event["objectRef"].get("name"), event["user"]["username"]): {
+            key.removeprefix(f"{PREFIX}/"): value for key, value in event["annotations"].items() if PREFIX in key
+        }
+        for event in events
+        if event["verb"] == "create" and event["objectRef"].get("namespace") == namespace
+    }
+    breaks = 'PodSecurity "baseline:latest": privileged (container "main" must not set securityContext.privileged=true)'
+    assert noted[("pods", "bad", "kubernetes-admin")] == {
+        "enforce-policy": "baseline:latest", "audit-violations": f"would violate {breaks}",
+    }  # fmt: skip
+    assert noted[("pods", "plain", "kubernetes-admin")] == {"enforce-policy": "baseline:latest"}
+    assert noted[("pods", "bad", "boss")] == {"exempt": "user"}
+    assert noted[("podtemplates", "web", "kubernetes-admin")] == {"audit-violations": f"would violate {breaks}"}
     told = kubectl.run("label", "ns", "kube-system", f"{PREFIX}/enforce=restricted", "--dry-run=server").ok()
     assert told.stderr == (
         'Warning: namespace "kube-system" is exempt from Pod Security, and the policy (enforce=restricted:latest) will '

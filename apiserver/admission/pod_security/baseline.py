@@ -176,9 +176,9 @@ BASELINE = (
         "non-default capabilities", _capabilities, "must not include {} in securityContext.capabilities.add")),)),
     Control("hostNamespaces", ((0, _host_namespaces),)),
     Control("hostPathVolumes", ((0, _host_paths),)),
-    Control("hostPorts", ((0, uses("hostPort", "hostPort", _host_ports, ", ".join)),)),
+    Control("hostPorts", ((0, uses("hostPort", "hostPort", _host_ports, ", ".join, list)),)),
     Control("hostProbesAndHostLifecycle", ((34, uses(
-        "probe or lifecycle host", "probe or lifecycle host", _hosts, quoted)),)),
+        "probe or lifecycle host", "probe or lifecycle host", _hosts, quoted, sorted)),)),
     Control("privileged", ((0, of_containers(
         "privileged", _true("privileged"), "must not set securityContext.privileged=true")),)),
     Control("procMount", ((0, PROC_MOUNT), (35, unless(in_user_namespace, PROC_MOUNT)))),

@@ -119,12 +119,20 @@ def on_windows(pod: Pod) -> bool:
     return bool((pod.spec.get("os") or {}).get("name") == "windows")
 
 
-def uses(reason: str, what: str, values: Values, shown: Callable[[Iterable[str]], str]) -> Check:
+def uses(
+    reason: str,
+    what: str,
+    values: Values,
+    shown: Callable[[Iterable[str]], str],
+    order: Callable[[list[str]], list[str]],
+) -> Check:
     """One that tells what containers use, however the values are shown."""
 
     def check(pod: Pod) -> Finding | None:
         names, found = breaking(pod, values)
         verb = many("uses", len(names), "use")
-        return Finding(reason, f"{named(names)} {verb} {many(what, len(found))} {shown(found)}") if names else None
+        return (
+            Finding(reason, f"{named(order(names))} {verb} {many(what, len(found))} {shown(found)}") if names else None
+        )
 
     return check
