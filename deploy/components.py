@@ -108,6 +108,16 @@ def _etcd(layout: Layout, program: Path) -> Component:
     return Component("etcd", tuple(argv), files, (ETCD_CLIENT_PORT, ETCD_PEER_PORT))
 
 
+def discreet(layout: Layout) -> list[str]:
+    """How the apiserver keeps Secrets, and notes who does what."""
+    return [
+        "--encryption-provider-config", str(layout.encryption_file), "--encryption-provider-config-automatic-reload",
+        "--audit-policy-file", str(layout.audit_policy), "--audit-log-path", str(layout.logs / "audit.log"),
+        "--audit-log-maxsize", "20", "--audit-log-maxbackup", "5", "--audit-log-mode", "batch",
+        "--audit-log-batch-max-size", "400", "--audit-log-batch-max-wait", "1s",
+    ]  # fmt: skip
+
+
 def _apiserver(layout: Layout, cluster: Cluster, places: Places) -> Component:
     pki = layout.pki
     external = cluster.etcd
@@ -134,10 +144,7 @@ def _apiserver(layout: Layout, cluster: Cluster, places: Places) -> Component:
         "--requestheader-client-ca-file", str(pki / "front-proxy-ca.crt"),
         "--requestheader-allowed-names", FRONT_PROXY,
         "--service-cluster-ip-range", SERVICE_CIDR,
-        "--encryption-provider-config", str(layout.encryption_file), "--encryption-provider-config-automatic-reload",
-        "--audit-policy-file", str(layout.audit_policy), "--audit-log-path", str(layout.logs / "audit.log"),
-        "--audit-log-maxsize", "20", "--audit-log-maxbackup", "5", "--audit-log-mode", "batch",
-        "--audit-log-batch-max-size", "400", "--audit-log-batch-max-wait", "1s",
+        *discreet(layout),
         "--service-account-key-file", str(pki / "sa.pub"),
         "--service-account-signing-key-file", str(pki / "sa.key"),
         "--service-account-issuer", f"https://kubernetes.default.svc.{DOMAIN}", "--enable-bootstrap-token-auth",

@@ -55,8 +55,10 @@ class SealedEtcd(Etcd):
         return replace(answer, items=[self._read(kv) for kv in answer.items])
 
     async def txn(self, txn: Txn) -> Outcome:
-        seal = self.encryption.seal
-        outcome = await super().txn(replace(txn, put={key: seal(key, value) for key, value in txn.put.items()}))
+        if any(map(self.encryption.covers, txn.put)):
+            seal = self.encryption.seal
+            txn = replace(txn, put={key: seal(key, value) for key, value in txn.put.items()})
+        outcome = await super().txn(txn)
         if outcome.found:
             return replace(outcome, found={key: kv and self._read(kv) for key, kv in outcome.found.items()})
         return outcome

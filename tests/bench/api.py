@@ -80,7 +80,7 @@ async def _rate(calls: int, call: object) -> float:
 async def measure(report: Report, directory: Path) -> None:
     pki = Pki(directory / "pki")
     etcd = EtcdServer(directory / "etcd", pki)
-    server = ApiServer(directory / "apiserver", etcd)
+    server = load.as_up_has_it(directory, etcd)
     etcd.start()
     try:
         server.start()

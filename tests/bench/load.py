@@ -12,8 +12,21 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from deploy import audit, encryption
+from deploy.components import discreet
+from deploy.layout import Layout
 from tests.harness.apiserver import ApiServer
+from tests.harness.etcd import EtcdServer
+
+
+def as_up_has_it(directory: Path, etcd: EtcdServer) -> ApiServer:
+    """The server that is measured: with Secrets encrypted and requests noted."""
+    layout = Layout(directory)
+    encryption.ensure(layout.encryption_file)
+    audit.ensure(layout.audit_policy)
+    return ApiServer(directory / "apiserver", etcd, *discreet(layout))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from typing import Any
 
 from tests.bench import load
 from tests.bench.report import Report
-from tests.harness.apiserver import ApiServer
 from tests.harness.etcd import EtcdServer
 from tests.harness.pki import Pki
 from tests.harness.process import Process, free_port
@@ -73,7 +72,7 @@ async def measure(report: Report, directory: Path) -> None:
 async def _run(directory: Path, nodes: int, spec: dict[str, Any]) -> float:
     pki = Pki(directory / "pki")
     etcd = EtcdServer(directory / "etcd", pki)
-    server = ApiServer(directory / "apiserver", etcd)
+    server = load.as_up_has_it(directory, etcd)
     health = free_port()
     argv = [sys.executable, "-m", "scheduler", "--kubeconfig", str(server.kubeconfig(server.identity("system:kube-scheduler"), "scheduler")),
             "--no-leader-elect", "--healthz-port", str(health)]  # fmt: skip

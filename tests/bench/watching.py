@@ -30,7 +30,7 @@ _SENT = re.compile(rb'"sent":"([0-9.]+)"')
 
 async def measure(report: Report, directory: Path) -> None:
     etcd = EtcdServer(directory / "etcd", Pki(directory / "pki"))
-    server = ApiServer(directory / "apiserver", etcd)
+    server = load.as_up_has_it(directory, etcd)
     etcd.start()
     try:
         server.start()
