@@ -6,6 +6,7 @@ from typing import Any
 
 from api.cel.authorization import Decision, Question, authorizer
 from apiserver.admission.chain import Attempt
+from apiserver.admission.review import namespace_of
 from apiserver.auth.authorizer import Authorizer
 from apiserver.auth.user import User
 from apiserver.request import RequestInfo, selected_name
@@ -15,7 +16,7 @@ def variable(decider: Authorizer, attempt: Attempt) -> Any:
     """`authorizer` as the expressions for this attempt see it."""
     res = attempt.res
     own = Question(
-        group=res.group, resource=res.plural, subresource=attempt.subresource, namespace=attempt.namespace,
+        group=res.group, resource=res.plural, subresource=attempt.subresource, namespace=namespace_of(attempt),
         name=attempt.name,
     )  # fmt: skip
 

@@ -50,9 +50,14 @@ def request(attempt: Attempt, row: Resource) -> Obj:
         made["subResource"] = made["requestSubResource"] = attempt.subresource
     if attempt.name:
         made["name"] = attempt.name
-    if namespace := attempt.name if asked is NAMESPACES else attempt.namespace:
+    if namespace := namespace_of(attempt):
         made["namespace"] = namespace
     return made
+
+
+def namespace_of(attempt: Attempt) -> str:
+    """Where the request is for: a namespace is in itself."""
+    return attempt.name if attempt.res is NAMESPACES else attempt.namespace
 
 
 def _kind(attempt: Attempt) -> tuple[str, str, str]:

@@ -97,7 +97,7 @@ class Dispatch(Generic[Evaluator]):
                 if binding.matcher is not None and self._matching.row(binding.matcher, attempt) is None:
                     continue
                 try:
-                    params = await self._params.of(kind, binding.param_ref, attempt.namespace)
+                    params = await self._params.of(kind, binding.param_ref, review.namespace_of(attempt))
                 except (Misconfigured, ApiError) as error:
                     found.append(Invocation(policy, binding, row, problem=f"failed to configure binding: {error}"))
                     continue

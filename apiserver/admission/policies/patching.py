@@ -42,13 +42,17 @@ class Mutation:
             raise Failed(str(error)) from error
 
     def _patched(self, row: Resource, obj: Obj, value: Any) -> Obj:
-        operations = [{name: plain(held) for name, held in operation.items()} for operation in value]
-        try:
-            patched = json_patch.apply(meta.copied(obj), operations)
-        except ApiError as error:
-            if isinstance(error.__cause__, jsonpatch.JsonPatchTestFailed):
-                return obj  # a test that fails keeps the patch from being applied, no more
-            raise Failed(f"JSONPath: {error.__cause__ or error}") from error
+        patched = meta.copied(obj)
+        for given in value:
+            operation = {name: plain(held) for name, held in given.items()}
+            try:
+                patched = json_patch.apply(patched, [operation])
+            except ApiError as error:
+                if isinstance(error.__cause__, jsonpatch.JsonPatchTestFailed):
+                    return obj  # a test that fails keeps the patch from being applied, no more
+                # The library's own words may show what is in the object, which who asks may not be allowed to see.
+                what, path = operation.get("op", ""), operation.get("path", "")
+                raise Failed(f'JSONPath: {what} operation does not apply: doc is missing path: "{path}"') from error
         return _defaulted(row, obj, patched)
 
 

@@ -307,7 +307,7 @@ async def test_parameters_that_are_not_bound_are_null() -> None:
         ({"apiVersion": "rules.example.com/v1", "kind": "ReplicaLimit"}, {"name": "x"}, DEPLOYMENTS,
          "ValidatingAdmissionPolicy 'p' denied request: failed to configure policy: failed to find resource referenced "
          "by paramKind: 'rules.example.com/v1, Kind=ReplicaLimit'"),
-        (KIND, {"name": "x"}, NAMESPACES,
+        (KIND, {"name": "x"}, CLUSTER_ROLES,
          "with binding 'b' denied request: failed to configure binding: cannot use namespaced paramRef in policy binding "
          "that matches cluster-scoped resources"),
         ({"apiVersion": "v1", "kind": "Namespace"}, {"name": "a", "namespace": "a"}, DEPLOYMENTS,
