@@ -340,15 +340,17 @@ def test_what_a_webhook_adds_gets_defaults_and_is_validated(hooks: Hooks, create
         [{"op": "test", "path": "/kind", "value": "Pod"}],
         [{"op": "frobnicate"}],
         "no list",
+        None,
     ],
 )
 def test_a_patch_that_cannot_be_is_refused(hooks: Hooks, create: Any, operations: Any) -> None:
-    """Whatever the failure policy: the webhook was reached."""
+    """Whatever the failure policy says: the webhook has answered."""
     hooks.add("mutating", {"failurePolicy": "Ignore"})
     hooks.server.answer = lambda review: allow(
-        review, patchType="JSONPatch", patch=base64.b64encode(orjson.dumps(operations)).decode()
+        review, patchType="JSONPatch", patch=base64.b64encode(orjson.dumps(operations) if operations else b"{").decode()
     )
-    assert create().status_code in (400, 500)
+    answer = create(config_map("unpatched"))
+    assert answer.status_code in (400, 500), answer.text
 
 
 def test_webhooks_are_asked_in_turn_and_again_when_they_ask_for_it(hooks: Hooks, create: Any) -> None:
@@ -395,6 +397,7 @@ _AGAIN: dict[str, Any] = {
     "a patch": lambda review: patch(review, add("/data", {})),
     "half a patch": lambda review: allow(review, patchType="JSONPatch"),
     "wrong types": lambda review: allow(review, allowed="yes"),
+    "a wrong status": lambda review: deny(review, details={"retryAfterSeconds": "soon"}),
     "no JSON": lambda _: Reply(200, b"<html>"),
     "an error": lambda _: Reply(500, b"panic: oh\n"),
     "not found": lambda _: Reply(404),
@@ -412,6 +415,8 @@ _WHY = {
     "a patch": r"received invalid webhook response: validating webhook may not return response\.patch",
     "half a patch": r"received invalid webhook response: validating webhook may not return response\.patchType",
     "wrong types": r"received invalid webhook response: response\.allowed has the wrong type",
+    "a wrong status": r"received invalid webhook response: response\.status\.details\.retryAfterSeconds has the wrong "
+    "type",
     "no JSON": "failed to call webhook: couldn't get version/kind; json parse error: .*",
     "an error": r'failed to call webhook: an error on the server \("panic: oh"\) has prevented the request from '
     "succeeding",

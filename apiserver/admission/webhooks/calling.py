@@ -12,7 +12,6 @@ import time
 import uuid
 from typing import Any, NamedTuple
 
-import orjson
 import structlog
 
 from api.cel.admission import Failed
@@ -35,9 +34,9 @@ log = structlog.get_logger("webhooks")
 
 
 class Patch(NamedTuple):
-    """What a webhook wants to be changed; no operations: nothing."""
+    """What a webhook wants to be changed, as JSON; b"": nothing."""
 
-    operations: list[Any]
+    json: bytes
 
 
 class Rejected(ApiError):
@@ -160,6 +159,10 @@ class Caller:
         count(200)
         return patch
 
+    def spoiled(self, hook: Hook, attempt: Attempt) -> None:
+        """What the webhook wants cannot be done."""
+        self._counted.rejected(hook.name, self._kind, attempt.verb.upper(), counts.INTERNAL, 0)
+
     async def _call(self, hook: Hook, attempt: Attempt, view: View) -> Patch:
         if attempt.dry_run and not hook.dry_runs:
             raise BadRequest(f'admission webhook "{hook.name}" does not support dry run')
@@ -200,6 +203,8 @@ _SHAPE: dict[str, type] = {
     "uid": str, "allowed": bool, "status": dict, "patch": str, "patchType": str, "auditAnnotations": dict,
     "warnings": list,
 }  # fmt: skip
+_STATUS: dict[str, type] = {"message": str, "reason": str, "code": int, "details": dict}
+_DETAILS: dict[str, type] = {"retryAfterSeconds": int, "causes": list}
 
 
 def _response(answer: Any, uid: str, version: str) -> Obj:
@@ -211,9 +216,10 @@ def _response(answer: Any, uid: str, version: str) -> Obj:
         raise ValueError("webhook response was absent")
     if not isinstance(response, dict):
         raise ValueError("response is not an object")
-    for name, shape in _SHAPE.items():
-        if response.get(name) is not None and not isinstance(response[name], shape):
-            raise ValueError(f"response.{name} has the wrong type")
+    _check("response", response, _SHAPE)
+    status = response.get("status") or {}
+    _check("response.status", status, _STATUS)
+    _check("response.status.details", status.get("details") or {}, _DETAILS)
     if version.endswith("/v1"):
         if response.get("uid") != uid:
             raise ValueError(f'expected response.uid="{uid}", got "{response.get("uid") or ""}"')
@@ -221,6 +227,12 @@ def _response(answer: Any, uid: str, version: str) -> Obj:
         if got != f"{version}, Kind=AdmissionReview":
             raise ValueError(f"expected webhook response of {version}, Kind=AdmissionReview, got {got}")
     return response
+
+
+def _check(what: str, obj: Obj, shapes: dict[str, type]) -> None:
+    for name, shape in shapes.items():
+        if obj.get(name) is not None and not isinstance(obj[name], shape):
+            raise ValueError(f"{what}.{name} has the wrong type")
 
 
 def _patch(response: Obj, mutating: bool, *, exact: bool) -> Patch:
@@ -231,19 +243,16 @@ def _patch(response: Obj, mutating: bool, *, exact: bool) -> Patch:
             raise ValueError("validating webhook may not return response.patch")
         if exact and kind is not None:
             raise ValueError("validating webhook may not return response.patchType")
-        return Patch([])
+        return Patch(b"")
     if exact and patch and kind is None:
         raise ValueError("webhook returned response.patch but not response.patchType")
     if exact and kind is not None and not patch:
         raise ValueError("webhook returned response.patchType but not response.patch")
     if exact and kind == "":
         raise ValueError('webhook returned invalid response.patchType of ""')
-    if not patch:
-        return Patch([])
-    if kind not in ("JSONPatch", None):
+    if patch and kind not in ("JSONPatch", None):
         raise ValueError(f'unsupported patch type "{kind}"')
     try:
-        operations = orjson.loads(base64.b64decode(patch, validate=True))
-    except (binascii.Error, orjson.JSONDecodeError) as error:
+        return Patch(base64.b64decode(patch, validate=True))
+    except binascii.Error as error:
         raise ValueError(f"response.patch cannot be read: {error}") from error
-    return Patch(operations or [])

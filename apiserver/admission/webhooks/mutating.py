@@ -77,18 +77,22 @@ class MutatingWebhooks(Plugin):
         changed = False
         try:
             patch = await self._caller.call(hook, attempt, view, f"failed-open.{_MUTATION}{at}")
-            if patch is None or not patch.operations:
+            if patch is None or not patch.json:
                 return False
             try:
-                new = _patched(hook, view, patch.operations)
+                operations = _operations(patch.json)
+                if operations == []:
+                    return False
+                new = _patched(hook, view, operations)
                 if new != view.obj:
                     changed = True
                     own = view.row.api_version == attempt.res.api_version or not review.is_own(attempt)
                     back = new if own else await review.converted(self._caller.store, new, view.row, attempt.res)
                     attempt.obj = back
             except ApiError as error:
+                self._caller.spoiled(hook, attempt)
                 raise internal(error.message) from error
-            attempt.annotate(_PATCH + at, _json({**told, "patch": patch.operations, "patchType": "JSONPatch"}))
+            attempt.annotate(_PATCH + at, _json({**told, "patch": operations, "patchType": "JSONPatch"}))
         finally:
             attempt.annotate(_MUTATION + at, _json({**told, "mutated": changed}))
         return changed
@@ -103,7 +107,14 @@ def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _patched(hook: Hook, view: View, operations: list[Any]) -> Obj:
+def _operations(patch: bytes) -> Any:
+    try:
+        return orjson.loads(patch)
+    except orjson.JSONDecodeError as error:
+        raise InternalError(f"the patch is not JSON: {error}") from error
+
+
+def _patched(hook: Hook, view: View, operations: Any) -> Obj:
     """The object that a patch makes, decoded and with defaults as one that a client sent. ApiError."""
     before = view.obj
     if before is None:
