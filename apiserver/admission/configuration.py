@@ -27,7 +27,9 @@ _PLUGIN = {
     "additionalProperties": False,
 }
 _FILE: Obj = {"properties": {"plugins": {"type": ["array", "null"], "items": _PLUGIN}}}
-_KINDS: Kinds = {("apiserver.config.k8s.io/v1", "AdmissionConfiguration"): _FILE}
+_KINDS: Kinds = {
+    (f"apiserver.config.k8s.io/{version}", "AdmissionConfiguration"): _FILE for version in ("v1", "v1alpha1")
+}
 _ON_REQUEST = ("EventRateLimit",)
 _ALWAYS = ("CertificateApproval", "CertificateSigning", "CertificateSubjectRestriction")  # the rules of a kind
 

@@ -33,7 +33,10 @@ _FILE: Obj = {
         },
     }
 }
-KINDS: Kinds = {("pod-security.admission.config.k8s.io/v1", "PodSecurityConfiguration"): _FILE}
+KINDS: Kinds = {
+    (f"pod-security.admission.config.k8s.io/{version}", "PodSecurityConfiguration"): _FILE
+    for version in ("v1", "v1beta1", "v1alpha1")
+}
 
 
 class Settings(NamedTuple):

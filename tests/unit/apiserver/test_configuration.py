@@ -39,6 +39,11 @@ def test_plugins_are_configured_in_the_file_or_in_one_beside_it(tmp_path: Path) 
     }
 
 
+def test_the_older_version_is_read_too(tmp_path: Path) -> None:
+    text = HEAD.replace("/v1", "/v1alpha1") + "plugins: [{name: A, configuration: {}}]\n"
+    assert load(file(tmp_path, text)) == {"A": {}}
+
+
 def test_without_a_file_nothing_is_configured() -> None:
     assert load("") == {}
 

@@ -148,6 +148,13 @@ def test_no_control_is_without_a_refused_pod() -> None:
     assert {c.id for c in RESTRICTED} == {case[0] for case in ABOVE}
 
 
+def test_restricted_refuses_whatever_baseline_refuses() -> None:
+    """The standards are cumulative, in every version."""
+    for _, _, _, refused, _ in BASE:
+        for minor in range(standards.NEWEST + 1):
+            assert not texts(False, minor, refused) or texts(True, minor, refused), minor
+
+
 PLAIN: list[tuple[str, Obj]] = [
     ("appArmorProfile", pod(context(appArmorProfile={"type": "Localhost"}), notes={
         "container.apparmor.security.beta.kubernetes.io/a": "localhost/x",
