@@ -49,21 +49,32 @@ def test_a_client_library_in_a_pod(cluster: Cluster, namespace: str) -> None:
     assert said.rstrip().endswith("done"), said
 
 
+def _claims(token: str) -> Obj:
+    payload = token.split(".")[1]
+    claims: Obj = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims
+
+
 def test_a_token_is_its_pods(cluster: Cluster, namespace: str) -> None:
     """https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens : it
     names the pod, only its user reads it where there is one, and it ends with the pod."""
-    pod = manifests.pod("p", manifests.shell(manifests.SLEEP), securityContext={"runAsUser": 1234, "fsGroup": 77})
+    vault = {"serviceAccountToken": {"path": "vault", "audience": "vault", "expirationSeconds": 7200}}
+    volumes = [{"name": "own", "projected": {"sources": [vault]}}]
+    container = manifests.shell(manifests.SLEEP, volumeMounts=[{"name": "own", "mountPath": "/own"}])
+    security = {"runAsUser": 1234, "fsGroup": 77}
+    pod = manifests.pod("p", container, securityContext=security, volumes=volumes)
     cluster.apply(manifests.documents(pod), namespace)
     (live,) = cluster.wait_ready("app=p", 1, namespace)
     said = cluster.kubectl("exec", "p", "--", "sh", "-c", f"stat -Lc '%u %g %a' {AT}/token; cat {AT}/token",
                            namespace=namespace).stdout  # fmt: skip
     owner, token = said.split("\n", 1)
     assert owner == "1234 77 640"
-    payload = token.split(".")[1]
-    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    claims = _claims(token)
     assert claims["sub"] == f"system:serviceaccount:{namespace}:default"
     assert claims["kubernetes.io"]["pod"] == {"name": "p", "uid": live["metadata"]["uid"]}
 
+    own = _claims(cluster.kubectl("exec", "p", "--", "cat", "/own/vault", namespace=namespace).stdout)
+    assert (own["aud"], own["exp"] - own["iat"]) == (["vault"], 7200)
     server = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
     at = ("--kubeconfig", "/dev/null", "--server", server, "--certificate-authority", str(cluster.data / "pki/ca.crt"))
 
