@@ -17,6 +17,7 @@ from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jwt
@@ -39,6 +40,14 @@ _LEEWAY = 60.0  # upstream's, for clocks that differ
 _TICKETS = 10_000
 _FOREVER = float("inf")
 _OURS_ALONE = "authentication.kubernetes.io/"
+
+
+class Owner(NamedTuple):
+    """Whose token it is, for which audiences, and what the audit log should know of it."""
+
+    user: User
+    audiences: list[str]
+    notes: Mapping[str, str] = MappingProxyType({})
 
 
 class Named(NamedTuple):
@@ -100,6 +109,15 @@ class Ticket(NamedTuple):
     begins: float
     ends: float
     ties: tuple[Tie, ...]
+    legacy: bool = False
+    warn_after: float = _FOREVER
+
+    def notes(self, now: float) -> Mapping[str, str]:
+        """https://kubernetes.io/docs/reference/labels-annotations-taints/audit-annotations/"""
+        if self.legacy:
+            return {"authentication.k8s.io/legacy-token": self.user.name}
+        late = f"subject: {self.user.name}, seconds after warning threshold: {int(now - self.warn_after)}"
+        return {"authentication.k8s.io/stale-token": late}
 
 
 class Accounts:
@@ -141,7 +159,7 @@ class Accounts:
 
     # ---- checking
 
-    async def authenticate(self, token: str, audiences: Sequence[str] = ()) -> tuple[User, list[str]] | None:
+    async def authenticate(self, token: str, audiences: Sequence[str] = ()) -> Owner | None:
         """The account of a token that is valid now and here, and for which of the audiences (without, the server's)."""
         digest = hashlib.sha256(token.encode()).digest()
         ticket = self._tickets.get(digest) or self._read(token, digest)
@@ -154,7 +172,9 @@ class Accounts:
         for tie in ticket.ties:
             if not tie.holds(self._store, now) and not await tie.surely_holds(self._store, now):
                 return None
-        return ticket.user, shared
+        if ticket.legacy or now > ticket.warn_after:
+            return Owner(ticket.user, shared, ticket.notes(now))
+        return Owner(ticket.user, shared)
 
     def _read(self, token: str, digest: bytes) -> Ticket | None:
         claims = self._claims(token)
@@ -190,13 +210,13 @@ class Accounts:
 
     def issue(
         self, account: Obj, audiences: Sequence[str], seconds: int, bound: Mapping[str, Named], warn_after: int = 0
-    ) -> str:
-        """A token of `account`; `bound` is by kind: pod, secret, node. With `warn_after` it was asked for to last that
-        long alone."""
+    ) -> tuple[str, str]:
+        """(A token of `account`, its id); `bound` is by kind: pod, secret, node. With `warn_after` it was asked for to
+        last that long alone."""
         if self._signing is None:
             raise ServiceUnavailable("the server has no key to sign tokens (--service-account-signing-key-file)")
         metadata = account["metadata"]
-        issued = int(self._now().timestamp())
+        issued, token_id = int(self._now().timestamp()), str(uuid.uuid4())
         private: dict[str, Any] = {
             "namespace": metadata["namespace"],
             **{kind: {k: v for k, v in named._asdict().items() if v} for kind, named in bound.items()},
@@ -209,12 +229,12 @@ class Accounts:
             "exp": issued + seconds,
             "iat": issued,
             "iss": self.issuer,
-            "jti": str(uuid.uuid4()),
+            "jti": token_id,
             _CLAIM: private,
             "nbf": issued,
             "sub": username(metadata["namespace"], metadata["name"]),
         }
-        return signing.signed(claims, self._signing)
+        return signing.signed(claims, self._signing), token_id
 
 
 _SIGNATURE_ALONE: Any = {
@@ -249,7 +269,10 @@ def _bound(claims: Mapping[str, Any]) -> Ticket | None:
     user = _account(claims, namespace, account, extra)
     audiences = [claims["aud"]] if isinstance(claims["aud"], str) else claims["aud"]
     begins = max(float(claims["nbf"]), float(claims["iat"]))
-    return Ticket(user, frozenset(audiences), begins, float(claims["exp"]), tuple(ties)) if user else None
+    if user is None:
+        return None
+    warn_after = float(private.get("warnafter") or _FOREVER)
+    return Ticket(user, frozenset(audiences), begins, float(claims["exp"]), tuple(ties), warn_after=warn_after)
 
 
 def _legacy(claims: Mapping[str, Any], token: str, audiences: Sequence[str]) -> Ticket | None:
@@ -257,7 +280,7 @@ def _legacy(claims: Mapping[str, Any], token: str, audiences: Sequence[str]) -> 
     account = Named(claims[f"{LEGACY}service-account.name"], claims[f"{LEGACY}service-account.uid"])
     user = _account(claims, namespace, account, {})
     ties = (Tie(SERVICE_ACCOUNTS, namespace, account), Tie(SECRETS, namespace, Named(secret, ""), token.encode()))
-    return Ticket(user, frozenset(audiences), 0, _FOREVER, ties) if user else None
+    return Ticket(user, frozenset(audiences), 0, _FOREVER, ties, legacy=True) if user else None
 
 
 def _named(reference: Mapping[str, str]) -> Named:

@@ -9,7 +9,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 
 from api.errors import Unauthorized
-from apiserver.auth.accounts import Accounts
+from apiserver.auth.accounts import Accounts, Owner
 from apiserver.auth.bootstrap_tokens import BootstrapTokens
 from apiserver.auth.oidc import Oidc
 from apiserver.auth.tokenfile import Tokens
@@ -45,9 +45,10 @@ class Authenticator:
         found = await self.owner(token) if scheme.lower() == "bearer" and token else None
         if found is None:
             raise Unauthorized()
-        return found[0]
+        request.annotations.update(found.notes)
+        return found.user
 
-    async def owner(self, token: str, audiences: Sequence[str] = ()) -> tuple[User, list[str]] | None:
+    async def owner(self, token: str, audiences: Sequence[str] = ()) -> Owner | None:
         """Whose token it is, and for which of the audiences (without, the server's). Only tokens of ServiceAccounts
         know of audiences; all others are for the server."""
         ours = self._accounts.audiences
@@ -55,10 +56,10 @@ class Authenticator:
         if shared:
             for find in self._plain:
                 if (user := find(token)) is not None:
-                    return user, shared
+                    return Owner(user, shared)
         found = await self._accounts.authenticate(token, audiences)
         if found is None and shared and self._oidc is not None and (user := await self._oidc.find(token)) is not None:
-            return user, shared
+            return Owner(user, shared)
         return found
 
     async def run(self) -> None:

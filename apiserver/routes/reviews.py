@@ -114,8 +114,7 @@ async def _token(context: Context, request: Request, review: Obj) -> Obj:
     found = await context.authenticator.owner(spec["token"], spec.get("audiences") or ())
     if found is None:
         return {"authenticated": False, "user": {}, "error": "invalid bearer token"}
-    user, audiences = found
-    return {"authenticated": True, "user": _user_info(user), "audiences": audiences}
+    return {"authenticated": True, "user": _user_info(found.user), "audiences": found.audiences}
 
 
 def _user_info(user: User) -> Obj:

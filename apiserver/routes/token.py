@@ -19,10 +19,8 @@ from apiserver.routes.table import Handlers
 TOKEN_REQUEST = Resource("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests", "tokenrequest", True)
 _KINDS = {"Pod": PODS, "Secret": SECRETS, "Node": NODES}
 _DEFAULT, _LEAST, _MOST = 3600, 600, 1 << 32
-_OF_PODS, _EXTENDED = (
-    3607,
-    365 * 24 * 3600,
-)  # upstream's WarnOnlyBoundTokenExpirationSeconds, ExpirationExtensionSeconds
+_OF_PODS, _EXTENDED = 3607, 365 * 24 * 3600
+"""What admission asks for pods, and what becomes of it: constants of k8s.io/kubernetes/pkg/serviceaccount."""
 
 
 async def _create(context: Context, request: Request, res: Resource) -> Answer:
@@ -46,7 +44,8 @@ async def _create(context: Context, request: Request, res: Resource) -> Answer:
         request.warnings.append(f"requested expiration of {asked} seconds shortened to {limit} seconds")
         spec["expirationSeconds"] = limit
     seconds, warn_after = _life(context, spec, "pod" in bound)
-    token = context.accounts.issue(account, spec["audiences"], seconds, bound, warn_after)
+    token, token_id = context.accounts.issue(account, spec["audiences"], seconds, bound, warn_after)
+    attempt.annotate("authentication.kubernetes.io/issued-credential-id", f"JTI={token_id}")
     now = context.now()
     stamp = meta.rfc3339(now + timedelta(seconds=spec["expirationSeconds"]))
     wanted["status"] = {"token": token, "expirationTimestamp": stamp}

@@ -88,7 +88,7 @@ class World:
         self.bot = self.store.put(SERVICE_ACCOUNTS, "team", "bot")
 
     def token(self, seconds: int = 600, audiences: tuple[str, ...] = (ISSUER,), **bound: Named) -> str:
-        return self.accounts.issue(self.bot, audiences, seconds, bound)
+        return self.accounts.issue(self.bot, audiences, seconds, bound)[0]
 
     async def lets_in(self, token: str, *audiences: str) -> bool:
         return await self.accounts.authenticate(token, audiences) is not None
@@ -105,6 +105,16 @@ async def test_a_token_has_its_time(world: World) -> None:
     for seconds, good in ((-61, False), (-59, True), (0, True), (599, True), (659, True), (661, False), (10**6, False)):
         world.now = NOW + timedelta(seconds=seconds)
         assert await world.lets_in(token) is good, seconds
+
+
+async def test_the_audit_log_knows_of_tokens_that_should_be_renewed(world: World) -> None:
+    """audit-annotations/#authentication-k8s-io-stale-token"""
+    token, _ = world.accounts.issue(world.bot, [ISSUER], 10**6, {}, warn_after=3607)
+    for seconds, notes in ((3607, {}), (3610, {"authentication.k8s.io/stale-token": (
+        "subject: system:serviceaccount:team:bot, seconds after warning threshold: 3")})):  # fmt: skip
+        world.now = NOW + timedelta(seconds=seconds)
+        found = await world.accounts.authenticate(token)
+        assert found is not None and found.notes == notes
 
 
 async def test_a_token_is_for_its_audiences(world: World) -> None:
@@ -185,6 +195,7 @@ async def test_tokens_in_secrets(world: World) -> None:
     found = await world.accounts.authenticate(token)
     assert found is not None
     assert (found[0].name, found[0].uid, found[0].extra) == ("system:serviceaccount:team:bot", "uid-bot", {})
+    assert found.notes == {"authentication.k8s.io/legacy-token": "system:serviceaccount:team:bot"}
     assert not await world.lets_in(token, "vault")
     world.now = NOW + timedelta(days=4000)
     assert await world.lets_in(token)
