@@ -29,9 +29,9 @@ def limits(pod: Obj) -> Amounts:
     return added(found, {name: amount for name, amount in overhead.items() if quantities.parse(found.get(name, "0"))})
 
 
-def has_own(pod: Obj) -> bool:
+def has_own(spec: Obj) -> bool:
     """Whether resources are set for the pod as a whole."""
-    own = (pod.get("spec") or {}).get("resources") or {}
+    own = spec.get("resources") or {}
     return any(_is_of_pod(name) for kind in ("requests", "limits") for name in own.get(kind) or {})
 
 

@@ -173,10 +173,10 @@ def _crosses_namespaces(affinity: Obj) -> bool:
 
 def _pod_missing(pod: Obj, names: Iterable[str]) -> str:
     """Where cpu and memory are limited, each container must say how much it takes, or the pod as a whole."""
-    if pod_resources.has_own(pod):
+    spec = pod.get("spec") or {}
+    if pod_resources.has_own(spec):
         return ""
     required, lacking = _REQUIRED.intersection(names), dict[str, set[str]]()
-    spec = pod.get("spec") or {}
     for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
         resources = container.get("resources") or {}
         given = _computes(resources.get("requests") or {}, resources.get("limits") or {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from api import meta, printing, quantities
+from api import meta, pod_resources, printing, quantities
 from api.errors import forbidden_field
 from api.kinds import pod_defaults, pod_update, pod_validation
 from api.meta import Obj
@@ -75,8 +75,10 @@ def prepare_resize(pod: Obj, old: Obj | None) -> None:
 
 
 def qos_class(spec: Obj) -> str:
-    """BestEffort without any request or limit, Guaranteed when each limit is set and equals its request."""
-    containers = [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
+    """BestEffort without any request or limit, Guaranteed when each limit is set and equals its request. What is set
+    for the pod as a whole decides (KEP-2837)."""
+    whole = pod_resources.has_own(spec)
+    containers = [spec] if whole else [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
     any_set, guaranteed = False, True
     for container in containers:
         resources = container.get("resources") or {}

@@ -123,6 +123,7 @@ BURST = container(cpu="1")
         ("NotTerminating", pod(), True),
         ("BestEffort", pod(), True),
         ("BestEffort", pod(BURST), False),
+        ("BestEffort", pod(resources={"limits": {"cpu": "1"}}), False),
         ("NotBestEffort", pod(BURST), True),
         ("CrossNamespacePodAffinity", pod(affinity=AFFINITY), True),
         ("CrossNamespacePodAffinity", pod(affinity={"podAntiAffinity": {}}), False),
