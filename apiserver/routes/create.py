@@ -45,8 +45,7 @@ async def create(
     `request` is the one whose client wants it; None when it is the server itself.
     """
     metadata = obj["metadata"]
-    prefix = "" if metadata.get("name") else metadata.get("generateName", "")
-    if not prefix and not metadata.get("name"):
+    if not metadata.get("name") and not metadata.get("generateName"):
         raise errors.invalid_object(
             res.group, res.kind, "", [errors.required("metadata.name", "name or generateName is required")]
         )
@@ -56,11 +55,12 @@ async def create(
     await context.admission.mutate(attempt)
     if attempt.obj is not obj:  # another in its place may have anything
         obj = attempt.new()
-        decode.check_names(obj, namespace, "")
+        decode.check_names(obj, namespace, request.info.name if request is not None else "")
         objects.begin(res, obj)
-    objects.complete(res, obj, context.now())
     metadata = obj["metadata"]
-    attempt.name = metadata["name"]
+    prefix = "" if metadata.get("name") else metadata.get("generateName", "")
+    objects.complete(res, obj, context.now())
+    attempt.name = metadata.get("name", "")
     picked: set[str] = set()
     avoid: set[str] = set()
     names = 1

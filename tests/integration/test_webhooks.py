@@ -330,6 +330,25 @@ def test_what_a_webhook_adds_gets_defaults_and_is_validated(hooks: Hooks, create
 
 
 @pytest.mark.parametrize(
+    ("operations", "code"),
+    [
+        ([{"op": "remove", "path": "/metadata/name"}], 422),
+        ([add("/metadata/resourceVersion", "7")], 400),
+        ([add("/metadata/name", "renamed"), add("/metadata/uid", "mine")], 201),
+        ([{"op": "remove", "path": "/metadata/name"}, add("/metadata/generateName", "some-")], 201),
+    ],
+)
+def test_the_metadata_that_a_webhook_may_change(hooks: Hooks, create: Any, operations: Any, code: int) -> None:
+    hooks.add("mutating", {})
+    hooks.server.answer = lambda review: patch(review, *operations)
+    answer = create(config_map("named"))
+    assert answer.status_code == code, answer.text
+    if code == 201:
+        assert answer.json()["metadata"]["name"].startswith(("renamed", "some-"))
+        assert answer.json()["metadata"]["uid"] != "mine"
+
+
+@pytest.mark.parametrize(
     "operations",
     [
         [add("/metadata/namespace", "elsewhere")],
