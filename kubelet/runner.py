@@ -17,6 +17,7 @@ from typing import Any
 from api.errors import ApiError
 from api.meta import Obj
 from client import log
+from client.backoff import Backoff
 from client.clock import Clock
 from client.events import EventRecorder
 from kubelet import container_config, environment, names
@@ -87,13 +88,14 @@ class Runner:
 
     # Sandboxes.
 
-    async def make_sandbox(self, pod: Obj, attempt: int) -> None:
-        """TryFailed when a volume cannot be had or Docker refuses."""
+    async def make_sandbox(self, pod: Obj, attempt: int, volumes: Backoff) -> None:
+        """TryFailed when a volume cannot be had, which `volumes` says when to try again, or Docker refuses."""
         try:
             await self._volumes.set_up(pod)
         except VolumeError as error:
             self._recorder.event(pod, "Warning", "FailedMount", str(error))
-            raise self._failed("ContainerCreating", str(error), attempt, _CONFIG_RETRY) from error
+            raise self._failed("ContainerCreating", str(error), attempt, volumes.delay()) from error
+        volumes.reset()
         try:
             await self._ensure_sandbox_image()
             sandbox = await self._make_sandbox(pod, attempt)

@@ -86,6 +86,7 @@ class PodWorker:
         self._refresh_due = shared.clock.monotonic() + _REFRESH_SECONDS
         self._told_back_off: dict[str, str] = {}
         self._errors = Backoff(_RETRY_SECONDS, 60.0)
+        self._volumes = Backoff(0.5, 5.0, 2.0)  # what they are made from is often about to be there
         self._finished = False
         self._task = asyncio.create_task(self._run(), name=f"pod {pod['metadata']['name']}")
 
@@ -246,7 +247,7 @@ class PodWorker:
             text = "Pod sandbox changed, it will be killed and re-created."
             self._shared.recorder.event(self.pod, "Normal", "SandboxChanged", text)
         try:
-            await self._shared.runner.make_sandbox(pod, action.attempt)
+            await self._shared.runner.make_sandbox(pod, action.attempt, self._volumes)
         except TryFailed as error:
             self._memory.sandbox_failure = error.failure
         else:

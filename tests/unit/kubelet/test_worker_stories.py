@@ -187,6 +187,25 @@ async def test_a_pod_comes_up(node: Node) -> None:
     assert [m.split(" ")[0] for m in node.recorder.messages] == ["Pulled", "Created", "Started"]
 
 
+async def test_a_volume_may_be_late(tmp_path: Path) -> None:
+    """As upstream, the kubelet soon looks again, and waits longer each time."""
+    late = tmp_path / "late"
+    made = Node(tmp_path, pod(volumes=[{"name": "v", "hostPath": {"path": str(late), "type": "Directory"}}]))
+    began = made.clock.monotonic()
+    await made.begin()
+
+    def has_failed(times: int) -> bool:
+        made.clock.advance(0.05)
+        return sum(m.startswith("FailedMount") for m in made.recorder.messages) >= times
+
+    await eventually(lambda: has_failed(3))
+    assert 1.1 < made.clock.monotonic() - began < 3
+    assert not made.docker.started
+    late.mkdir()
+    await eventually(lambda: has_failed(3) and made.status.get("phase") == "Running")
+    await made.crash()
+
+
 async def test_a_killed_container_comes_back(node: Node) -> None:
     await eventually(lambda: "running" in node.told().get("state", {}))
     node.docker.end(node.name(0), 137)
