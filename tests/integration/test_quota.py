@@ -170,6 +170,11 @@ async def test_what_is_let_in_while_others_go_is_never_too_much(
     await eventually(lambda: turns["made"] >= 60, "many have come and gone", within=20)
     stop.set()
     await asyncio.gather(*tasks)
+
+    async def empty() -> bool:
+        return (await clients[0].get(RESOURCE_QUOTAS, "few", namespace))["status"]["used"] == {"pods": "0"}
+
+    await eventually(empty, "all is given back")
     assert 0 < most <= few
     assert turns["refused"] > 0
 

@@ -34,13 +34,11 @@ log = logging.getLogger("apiserver.quota")
 @dataclass(slots=True, eq=False)
 class _Entry:
     want: Want
-    operation: str
-    res: Resource
     txn: Txn
     written: asyncio.Future[Outcome]
 
     @property
-    def keys(self) -> set[str]:
+    def touches(self) -> set[str]:
         return {*self.txn.at, *self.txn.put, *self.txn.remove}
 
     @property
@@ -82,10 +80,10 @@ class Ledger:
     def writer(self, want: Want) -> Put:
         """Writes the object of `want` in place of Store.put: Forbidden when it does not fit."""
 
-        def write(operation: str, res: Resource, txn: Txn) -> asyncio.Future[Outcome]:
+        def write(_: str, __: Resource, txn: Txn) -> asyncio.Future[Outcome]:
             name = want.attempt.namespace
             namespace = self._namespaces.setdefault(name, _Namespace())
-            entry = _Entry(want, operation, res, txn, asyncio.get_running_loop().create_future())
+            entry = _Entry(want, txn, asyncio.get_running_loop().create_future())
             namespace.waiting.append(entry)
             if namespace.worker is None:
                 namespace.worker = asyncio.create_task(self._work(name, namespace), name=f"quotas of {name}")
@@ -214,12 +212,12 @@ def _next(namespace: _Namespace) -> list[_Entry]:
     for entry in namespace.waiting:
         if entry.written.done():  # nobody waits any more
             continue
-        full = len(taken) + len(entry.keys) > _MOST_KEYS or size + entry.size > _MOST_BYTES
-        if batch and (full or not taken.isdisjoint(entry.keys)):
+        full = len(taken) + len(entry.touches) > _MOST_KEYS or size + entry.size > _MOST_BYTES
+        if batch and (full or not taken.isdisjoint(entry.touches)):
             rest.append(entry)
             continue
         batch.append(entry)
-        taken |= entry.keys
+        taken |= entry.touches
         size += entry.size
     namespace.waiting = rest
     return batch
