@@ -65,7 +65,7 @@ from apiserver.kubelet import KubeletClient
 from apiserver.metrics import Metrics
 from apiserver.openapi.documents import Documents
 from apiserver.options import Options
-from apiserver.routes import discovery, health, issuer, metrics, openapi, resources, version
+from apiserver.routes import discovery, flow, health, issuer, metrics, openapi, resources, version
 from apiserver.storage.store import Store
 from apiserver.streaming.proxy import Proxy
 from apiserver.webhooks import Webhooks
@@ -207,7 +207,7 @@ def build(context: Context) -> Door:
     app.state.context = context
     app.state.catalog = discovery.Catalog(context.aggregation.remotes)
     app.state.documents = Documents(context.registry, resources.served_subresources)
-    for routes in (health, version, metrics, discovery, openapi, issuer):
+    for routes in (health, version, metrics, discovery, openapi, issuer, flow):
         app.include_router(routes.router)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(HTTPException, _http_error)

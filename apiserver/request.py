@@ -255,6 +255,12 @@ class Request:
         if abort is not None:
             abort()
 
+    @property
+    def is_abandoned(self) -> bool:
+        """The client has gone away already."""
+        gone = self.scope.get("sampan.gone")
+        return gone is not None and gone()
+
     async def disconnected(self) -> None:
         """Returns when the client has gone away. Call it only after the body was read or is not wanted."""
         if self._body_read is not None:

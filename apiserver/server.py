@@ -32,7 +32,7 @@ _KEEP_ALIVE = 300
 _GRACE = 10
 # What a scope holds of its cycle, which holds the scope: when the answer is out they are taken apart, else only the
 # garbage collector would find every request, and walk the whole cache for it.
-_OF_CYCLE = ("sampan.whole", "sampan.abort", "sampan.upgrade")
+_OF_CYCLE = ("sampan.whole", "sampan.abort", "sampan.gone", "sampan.upgrade")
 
 
 def _peer(transport: Any, door: Any) -> Peer:
@@ -74,6 +74,7 @@ class HttpProtocol(HttpToolsProtocol):
         scope: Any = cycle.scope
         scope["sampan.whole"] = partial(_send_whole, cycle)
         scope["sampan.abort"] = partial(_abort, cycle)
+        scope["sampan.gone"] = partial(getattr, cycle, "disconnected")
         if self.parser.should_upgrade():
             cycle.keep_alive = False
             scope["sampan.upgrade"] = partial(self._hand_over, cycle)

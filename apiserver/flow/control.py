@@ -48,12 +48,19 @@ class Tally:
 class Flow:
     """Requests of one schema that share a hand of queues. `headers` tell a client where it was put."""
 
-    __slots__ = ("hand", "headers", "level", "tally", "widest")
+    __slots__ = ("distinguisher", "hand", "headers", "level", "tally", "widest")
 
     def __init__(
-        self, level: Level, hand: tuple[int, ...], tally: Tally, widest: int, headers: tuple[tuple[bytes, bytes], ...]
+        self,
+        level: Level,
+        distinguisher: str,
+        hand: tuple[int, ...],
+        tally: Tally,
+        widest: int,
+        headers: tuple[tuple[bytes, bytes], ...],
     ) -> None:
         self.level = level
+        self.distinguisher = distinguisher
         self.hand = hand
         self.tally = tally
         self.widest = widest
@@ -181,7 +188,8 @@ class Control:
         schema = matching.match(self._schemas, user, asked) or self._schema(_CATCH_ALL)
         name = schema["metadata"]["name"]
         level = self.levels[schema["spec"]["priorityLevelConfiguration"]["name"]]
-        entropy = sha256(f"{name},{matching.distinguisher(schema, user, asked)}".encode()).digest()
+        told = matching.distinguisher(schema, user, asked)
+        entropy = sha256(f"{name},{told}".encode()).digest()
         hand = deal(int.from_bytes(entropy[:16], "little"), level.rules.queues, level.rules.hand)
         tally = self.tallies.get((level.name, name))
         if tally is None:
@@ -191,7 +199,7 @@ class Control:
             (b"X-Kubernetes-PF-PriorityLevel-UID", self._uids[level.name]),
         )
         headers = tuple((header, uid.encode()) for header, uid in uids if uid)
-        return Flow(level, hand, tally, self.shares[level.name].widest, headers)
+        return Flow(level, told, hand, tally, self.shares[level.name].widest, headers)
 
     def _schema(self, name: str) -> Obj:
         return next(schema for schema in self._schemas if schema["metadata"]["name"] == name)

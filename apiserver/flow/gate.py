@@ -75,11 +75,15 @@ class Gate:
             ticket = control.arrive(flow, width, now)
         except Full as full:
             raise self._too_many(info) from full
+        ticket.request = request
         if self._appointment is None and ticket.level.taken >= CROWD:
             self._appoint()
         if ticket.started is None:
             await self._wait(ticket, min(seconds / 4, _LONGEST_WAIT), info)
             request.ticket = ticket
+            if request.is_abandoned:
+                self.leave(request)
+                raise self._too_many(info)
             return self._clock() - now
         request.ticket = ticket
         return 0.0

@@ -41,9 +41,9 @@ class Demand(NamedTuple):
 
 
 class Ticket:
-    """One request. `started` is None while it waits; `wake` is the caller's own."""
+    """One request. `started` is None while it waits; `request` and `wake` are the caller's own."""
 
-    __slots__ = ("arrived", "flow", "level", "over", "queue", "r", "started", "wake", "width")
+    __slots__ = ("arrived", "flow", "level", "over", "queue", "r", "request", "started", "wake", "width")
 
     def __init__(self, level: Level, flow: Any, width: int, arrived: float) -> None:
         self.level = level
@@ -51,13 +51,14 @@ class Ticket:
         self.width = width
         self.arrived = arrived
         self.started: float | None = None
-        self.queue: _Queue | None = None
+        self.queue: Queue | None = None
         self.r = 0.0
         self.over = False
+        self.request: Any = None
         self.wake: Any = None
 
 
-class _Queue:
+class Queue:
     """Its next request would begin at the virtual time `start` and end at `finish`."""
 
     __slots__ = ("executing", "finish", "index", "start", "waiting", "width")
@@ -77,6 +78,11 @@ class _Queue:
                 self.start = first.r
             self.finish = self.start + _EXPECTED * first.width
 
+    @property
+    def work(self) -> float:
+        """How much is expected to wait, in seat-seconds."""
+        return _EXPECTED * self.width
+
 
 _finish = attrgetter("finish")
 
@@ -90,8 +96,9 @@ class Level:
         self.limit = limit
         self.taken = 0  # seats
         self.waiting = 0  # requests
+        self.executing: set[Ticket] = set()
         self._wanted = 0  # seats that these wait for
-        self._queues: dict[int, _Queue] = {}  # those with anybody in them
+        self._queues: dict[int, Queue] = {}  # those with anybody in them
         self._turn = 0
         self._r = 0.0  # virtual time: seat-seconds that a flow had if all were served evenly
         self._at = self._since = now
@@ -109,6 +116,7 @@ class Level:
             if not (rules.exempt or self._fits(width)):
                 raise Full(NO_SEAT)
             ticket.started = now
+            self.executing.add(ticket)
             self.taken += width
         else:
             self._enqueue(ticket, hand)
@@ -127,6 +135,7 @@ class Level:
         assert ticket.started is not None and not ticket.over, "only who has started can leave, once"
         self._pass(now)
         ticket.over = True
+        self.executing.remove(ticket)
         self.taken -= ticket.width
         if (queue := ticket.queue) is not None:
             queue.executing -= 1
@@ -172,7 +181,7 @@ class Level:
                     break
         queue = self._queues.get(index)
         if queue is None:
-            queue = self._queues[index] = _Queue(index, self._r)
+            queue = self._queues[index] = Queue(index, self._r)
         elif len(queue.waiting) >= self.rules.most_queued:
             raise Full(QUEUE_FULL)
         ticket.queue, ticket.r = queue, self._r
@@ -190,12 +199,13 @@ class Level:
         queue.waiting.popleft()
         self._unqueued(queue, width)
         ticket.started = now
+        self.executing.add(ticket)
         queue.executing += 1
         queue.start += _EXPECTED * width
         queue.settle()
         self.taken += width
 
-    def _unqueued(self, queue: _Queue, width: int) -> None:
+    def _unqueued(self, queue: Queue, width: int) -> None:
         queue.width -= width
         self.waiting -= 1
         self._wanted -= width
@@ -211,11 +221,15 @@ class Level:
             started.append(first)
         return started
 
-    def _tidy(self, queue: _Queue) -> None:
+    def _tidy(self, queue: Queue) -> None:
         if not queue.waiting and not queue.executing:
             del self._queues[queue.index]
             if not self._queues:
                 self._r = 0.0
+
+    def busy_queues(self) -> list[Queue]:
+        """Those with anybody in them, by their numbers."""
+        return [queue for _, queue in sorted(self._queues.items())]
 
     # ---- time
 

@@ -25,13 +25,14 @@ class Flood:
 
     def __init__(
         self, port: int, ca: str, token: str, method: str, path: str, *, body: str = "", connections: int, rate: int,
-        seconds: float,
+        seconds: float, fresh: bool = False,
     ) -> None:  # fmt: skip
         self._process = subprocess.Popen(
             [
                 "setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "tests.harness.flood",
                 "--port", str(port), "--ca", ca, "--token", token, "--method", method, "--path", path,
                 "--body", body, "--connections", str(connections), "--rate", str(rate), "--seconds", str(seconds),
+                *(["--fresh"] if fresh else []),
             ],
             stdout=subprocess.PIPE, text=True, cwd=ROOT,
         )  # fmt: skip
@@ -55,11 +56,16 @@ async def _connection(
     pause = arguments.connections / arguments.rate
     end = loop.time() + arguments.seconds
     reader, writer = await asyncio.open_connection("127.0.0.1", arguments.port, ssl=context)
+    begun = 0
     due = loop.time() + pause * number / arguments.connections
     while (now := loop.time()) < end:
         if due > now:
             await asyncio.sleep(due - now)
         due += pause
+        if arguments.fresh and begun:
+            writer.transport.abort()
+            reader, writer = await asyncio.open_connection("127.0.0.1", arguments.port, ssl=context)
+        begun += 1
         writer.write(data)
         head = await reader.readuntil(b"\r\n\r\n")
         codes[head[9:12].decode()] += 1
@@ -93,6 +99,7 @@ def main() -> None:
     for name in ("ca", "token", "method", "path"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--body", default="")
+    parser.add_argument("--fresh", action="store_true", help="a connection for each request")
     print(json.dumps(uvloop.run(_run(parser.parse_args()))))
 
 

@@ -87,6 +87,19 @@ async def test_who_is_cancelled_takes_no_seat_with_him(*, started: bool) -> None
     assert await door.enter(request(), 60.0) == 0.0
 
 
+async def test_nobody_is_served_who_has_gone_away() -> None:
+    door, first, gone, third = gate(), request(), request(), request()
+    gone.scope["sampan.gone"] = lambda: True
+    await door.enter(first, 60.0)
+    abandoned, waiting = (asyncio.create_task(door.enter(one, 60.0)) for one in (gone, third))
+    await asyncio.sleep(0)
+    door.leave(first)
+    with pytest.raises(TooManyRequests):
+        await abandoned
+    await waiting
+    assert third.ticket is not None
+
+
 async def test_a_user_has_so_many_streams_and_masters_as_many_as_they_like() -> None:
     door = gate(streams=2)
     held = [request() for _ in range(2)]
