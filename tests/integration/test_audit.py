@@ -137,6 +137,32 @@ def test_a_wrong_token_leaves_an_event_without_it(audited: ApiServer, events: Ev
     assert "not-a-token-of-ours" not in (audited.directory / "audit.log").read_text()
 
 
+def test_what_admission_policies_note(kubectl: Kubectl, events: Events, namespace: str) -> None:
+    """https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/#audit-annotations and
+    #validation-actions"""
+    name = f"{namespace}.example.com"
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
+    size = {"key": "size", "valueExpression": "string(object.data.size()) + ' entries'"}
+    spec = {"validations": [{"expression": "object.data.size() > 5"}], "auditAnnotations": [size]}
+    match = {"resourceRules": [rule], "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+    group = "admissionregistration.k8s.io/v1"
+    for kind, given in (
+        ("ValidatingAdmissionPolicy", {**spec, "matchConstraints": match}),
+        ("ValidatingAdmissionPolicyBinding", {"policyName": name, "validationActions": ["Audit"]}),
+    ):
+        document = {"apiVersion": group, "kind": kind, "metadata": {"name": name}, "spec": given}
+        kubectl.run("create", "-f", "-", stdin=json.dumps(document)).ok()
+    kubectl.run("create", "configmap", "noted", "--from-literal=a=b").ok()
+    (event,) = events(verb="create", resource="configmaps", namespace=namespace)
+    assert event["annotations"][f"{name}/size"] == "1 entries"
+    (failure,) = json.loads(event["annotations"]["validation.policy.admission.k8s.io/validation_failure"])
+    assert failure == {
+        "message": "failed expression: object.data.size() > 5", "policy": name, "binding": name, "expressionIndex": 0,
+        "validationActions": ["Audit"],
+    }  # fmt: skip
+    kubectl.run("delete", "validatingadmissionpolicy,validatingadmissionpolicybinding", name).ok()
+
+
 def test_what_waits_is_written_before_the_server_ends(
     etcd_server: EtcdServer, audited: ApiServer, tmp_path: Path
 ) -> None:
