@@ -101,7 +101,7 @@ def auditor(chosen: AuditLog | None) -> Auditor:
 
 
 class Trail:
-    __slots__ = ("_asked", "_auditor", "_backend", "_omitted", "_over", "_request", "_started")
+    __slots__ = ("_asked", "_auditor", "_backend", "_omitted", "_request", "_started")
 
     def __init__(
         self, auditor: Auditor, backend: Backend, decision: Decision, request: Request, user: User | None, at: float
@@ -110,7 +110,7 @@ class Trail:
         self._backend = backend
         self._omitted = decision.omitted
         self._request = request
-        self._started = self._over = False
+        self._started = False
         self._asked = Asked(request.audit_id, decision.level, decision.lean, request, user, at)
 
     def authorized(self, *, allowed: bool, why: str) -> None:
@@ -123,18 +123,17 @@ class Trail:
         self.note(STARTED, time.time(), answer)
 
     def complete(self, answer: Answer, *, long_running: bool) -> None:
-        if self._over:
-            return
         if self._asked.user is None:  # upstream's only stage of a request of nobody's
             self.note(STARTED, time.time(), answer, _attempted(self._request))
-            return
-        if long_running and not self._started:
-            self.started(answer)
-        self.note(COMPLETE, time.time(), answer)
+        else:
+            if long_running and not self._started:
+                self.started(answer)
+            self.note(COMPLETE, time.time(), answer)
+        self._request.trail = None  # they know each other: the garbage collector need not find them
 
     def panicked(self, answer: Answer) -> None:
-        self._over = True
         self.note(PANIC, time.time(), answer)
+        self._request.trail = None
 
     def note(self, stage: str, at: float, answer: Answer | None = None, message: str = "") -> bool:
         """False when it is lost although it must not be."""
