@@ -294,3 +294,20 @@ def test_services_and_claims(kubectl: Kubectl, start_controller: Start) -> None:
         f"exceeded quota: all, requested: {gold}=1Gi,requests.storage=1Gi, used: {gold}=1Gi,requests.storage=3Gi, "
         f"limited: {gold}=1Gi,requests.storage=3Gi"
     ) in refused
+
+
+def test_a_deployment_grows_as_far_as_it_may(kubectl: Kubectl, start_controller: Start) -> None:
+    """https://kubernetes.io/docs/concepts/policy/resource-quotas/#how-kubernetes-resourcequotas-work"""
+    start_controller()
+    limit(kubectl, "two", {"pods": "2"})
+    kubectl.run("create", "deployment", "web", "--image=nginx", "--replicas=4").ok()
+
+    def stuck() -> bool:
+        conditions = kubectl.run("get", "deployment", "web", "-o", "json").ok().json["status"].get("conditions") or []
+        failure = [c for c in conditions if c["type"] == "ReplicaFailure" and c["reason"] == "FailedCreate"]
+        return bool(failure) and "exceeded quota: two, requested: pods=1, used: pods=2" in failure[0]["message"]
+
+    eventually_sync(stuck, "the deployment tells why")
+    assert len(kubectl.run("get", "pods", "-o", "name").ok().lines) == 2
+    kubectl.run("patch", "quota", "two", "-p", '{"spec":{"hard":{"pods":"4"}}}').ok()
+    eventually_sync(lambda: used(kubectl, "two") == {"pods": "4"}, "it goes on", within=30)
