@@ -30,7 +30,10 @@ _GROUPS = {
     "admissionregistration.k8s.io": 16700, "scheduling.k8s.io": 16600, "coordination.k8s.io": 16500,
     "node.k8s.io": 16300, "discovery.k8s.io": 16200, "flowcontrol.apiserver.k8s.io": 16100,
 }  # fmt: skip
-_VERSIONS = {("", "v1"): 1, ("autoscaling", "v2"): 30, ("flowcontrol.apiserver.k8s.io", "v1"): 21}
+_VERSIONS = {
+    ("", "v1"): 1, ("autoscaling", "v2"): 30, ("flowcontrol.apiserver.k8s.io", "v1"): 21,
+    ("admissionregistration.k8s.io", "v1beta1"): 12,
+}  # fmt: skip
 
 
 def wanted(registry: Registry) -> dict[str, Obj]:

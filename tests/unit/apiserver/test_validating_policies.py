@@ -23,7 +23,7 @@ from api.builtin import (
     VALIDATING_ADMISSION_POLICIES,
     VALIDATING_ADMISSION_POLICY_BINDINGS,
 )
-from api.errors import ApiError, Forbidden, Invalid, NotFound
+from api.errors import ApiError, Forbidden, Invalid, NotFound, ServiceUnavailable
 from api.meta import Obj
 from api.registry import Registry, Resource
 from apiserver.admission.chain import Attempt
@@ -451,6 +451,19 @@ async def test_an_unknown_namespace_is_no_way_around() -> None:
     selecting = binding("b", "p", matchResources={"namespaceSelector": {"matchLabels": {"x": "y"}}})
     with pytest.raises(NotFound):
         await step(policy("p", {"expression": "true"}), selecting).validate(attempt(deployment(namespace="nowhere")))
+
+
+async def test_nothing_enters_before_it_is_known_which_policies_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ "not yet ready to handle request" (k8s.io/apiserver/pkg/admission/plugin/policy/generic/plugin.go)"""
+    store = cluster()
+    judge = step(store=store)
+
+    def filling() -> None:
+        raise ServiceUnavailable("storage is (re)initializing")
+
+    monkeypatch.setattr(store, "check_filled", filling)
+    with pytest.raises(ServiceUnavailable):
+        await judge.validate(attempt(deployment()))
 
 
 async def test_the_first_policy_by_name_refuses() -> None:
