@@ -42,6 +42,8 @@ class Cluster:
     etcd: ExternalEtcd = field(default_factory=ExternalEtcd)
     example: bool = False
     """The example has been deployed once; after that it is the user's."""
+    encrypted: bool = False
+    """Secrets have been encrypted: without their key file there is no going on."""
 
 
 def load(layout: Layout) -> Cluster | None:

@@ -13,13 +13,20 @@ from pathlib import Path
 
 import yaml
 
+from deploy.errors import Failure
 from deploy.files import write_atomically
 
 
-def ensure(path: Path) -> None:
-    """Never touches a file that is there: the administrator may have listed keys of his own."""
+def ensure(path: Path, *, needed: bool = False) -> None:
+    """Never touches a file that is there: the administrator may have listed keys of his own. `needed`: there are
+    Secrets that only it can read, so another would be of no use. Failure"""
     if path.exists():
         return
+    if needed:
+        raise Failure(
+            f"{path} is gone, and with it the key of this cluster's Secrets",
+            "put it back from your backup; without one, sampan reset and sampan up begin anew",
+        )
     key = {"name": f"key-{secrets.token_hex(4)}", "secret": base64.b64encode(secrets.token_bytes(32)).decode()}
     document = {
         "apiVersion": "apiserver.config.k8s.io/v1",

@@ -57,6 +57,10 @@ def up(layout: Layout, wanted_nodes: int | None, etcd: ExternalEtcd, *, example:
             step.note = ", ".join(f"{node.name} {node.ip}" for node in places.nodes)
         with steps.step("certificates") as step:
             step.note = _certificates(layout, places, now)
+            encryption.ensure(layout.encryption_file, needed=chosen.encrypted)
+            audit.ensure(layout.audit_policy)
+            chosen = replace(chosen, encrypted=True)
+            cluster.save(layout, chosen)
         with steps.step("daemons") as step:
             rows, started = _start(layout, chosen, places, program)
             step.note = f"started {', '.join(started)}" if started else "all run"
@@ -85,8 +89,6 @@ def _certificates(layout: Layout, places: Places, now: datetime) -> str:
     names = pki.apiserver_names(addresses, cluster.SERVICE_CIDR, cluster.DOMAIN)
     identities = [pki.NodeName(node.name, (node.ip,), node.directory) for node in places.nodes]
     written = pki.ensure(layout.pki, identities, names, now)
-    encryption.ensure(layout.encryption_file)
-    audit.ensure(layout.audit_policy)
     credentials.write_all(layout, places)
     renewed = [f"{path.name} {why}" for path, why in written.items() if why]
     if renewed:

@@ -185,6 +185,8 @@ def test_secrets_are_encrypted_in_etcd_with_a_key_that_is_made_once(tmp_path: Pa
     encryption.ensure(layout.encryption_file)
     assert layout.encryption_file.read_bytes() == made
     assert layout.encryption_file.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(Failure, match="the key of this cluster's Secrets"):
+        encryption.ensure(tmp_path / "lost.yaml", needed=True)
     (rule,) = yaml.safe_load(made)["resources"]
     assert rule["resources"] == ["secrets"]
     assert [next(iter(provider)) for provider in rule["providers"]] == ["aesgcm", "identity"]
