@@ -195,10 +195,10 @@ async def test_a_dry_run_is_refused_as_well() -> None:
 
 async def test_where_nothing_is_limited_it_costs_nothing() -> None:
     plugin, tried = step(stored_quota({"pods": "0"}, {"pods": "1"})), attempt(PODS, pod(), namespace="b")
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(1000):
         await plugin.validate(tried)
-    assert (time.perf_counter() - began) / 1000 < 20e-6
+    assert (time.process_time() - began) / 1000 < 20e-6
 
 
 def configured(*rules: Obj) -> ResourceQuota:
