@@ -7,6 +7,7 @@ from typing import Any
 import jsonpatch
 import jsonpointer
 
+from api import meta
 from api.errors import BadRequest, rejected
 from api.meta import Obj
 
@@ -19,7 +20,7 @@ def apply(obj: Obj, operations: Any) -> Obj:
         if not isinstance(operation, dict):
             raise _no_patch(operation, "handlers.jsonPatchOp")
     try:
-        result: Any = obj
+        result: Any = meta.copied(obj)  # once: the library would for every operation
         for operation in operations:
             result = _applied(result, operation)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
@@ -45,7 +46,9 @@ def _applied(obj: Any, operation: Obj) -> Any:
         operation = {**operation, "op": "add"}
     if kind == "copy" and _lacks(obj, operation.get("from")):
         operation = {"op": "add", "path": operation.get("path"), "value": None}
-    return jsonpatch.JsonPatch([operation]).apply(obj)
+    if isinstance(operation.get("value"), dict | list):  # what follows may edit it, and the patch may be applied again
+        operation = {**operation, "value": meta.copied(operation["value"])}
+    return jsonpatch.JsonPatch([operation]).apply(obj, in_place=True)
 
 
 def _lacks(obj: Any, pointer: Any) -> bool:

@@ -120,7 +120,7 @@ def _patched(hook: Hook, view: View, operations: Any) -> Obj:
     if before is None:
         why = "attempted to modify the object, which is not supported for this operation"
         raise InternalError(f'admission webhook "{hook.name}" {why}')
-    patched = json_patch.apply(meta.copied(before), operations)
+    patched = json_patch.apply(before, operations)
     if any(patched.get(name) != before.get(name) for name in ("apiVersion", "kind")):
         raise InternalError(f'admission webhook "{hook.name}" attempted to make an object of another kind')
     group, _, version = str(before.get("apiVersion", "")).rpartition("/")
