@@ -14,6 +14,7 @@ from api.kinds.flow_objects import MANDATORY_LEVELS, MANDATORY_SCHEMAS
 from api.meta import Obj
 from apiserver.auth.user import User
 from apiserver.flow import matching, shares
+from apiserver.flow.backoff import Backoff
 from apiserver.flow.level import Full, Level, Ticket, deal
 from apiserver.flow.shares import Seats, Wanted
 from apiserver.histogram import Histogram
@@ -79,6 +80,7 @@ class Control:
         self.fraction = 1.0
         self.pace = 1.0
         self.tallies: dict[tuple[str, str], Tally] = {}
+        self.backoffs: dict[str, Backoff] = {}  # by level
         self.waits = Histogram(_DURATIONS)  # by level, schema, "true" when it was served after
         self.durations = Histogram(_DURATIONS)  # by level, schema, "regular" or "watch"
         self.widths = Histogram(_WIDTHS)  # by level, schema
@@ -222,6 +224,10 @@ class Control:
             tally.seats += width
             self.waits.observe(tally.served, 0.0)
         return ticket
+
+    def retry_after(self, flow: Flow, now: float) -> int:
+        """Seconds to tell one who is refused."""
+        return self.backoffs.setdefault(flow.level.name, Backoff()).refuse(now)
 
     def leave(self, ticket: Ticket, now: float, kind: str = "regular") -> list[Ticket]:
         assert ticket.started is not None

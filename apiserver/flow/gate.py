@@ -15,7 +15,7 @@ from api.builtin import FLOW_SCHEMAS, PRIORITY_LEVEL_CONFIGURATIONS
 from api.errors import TooManyRequests
 from api.meta import Obj
 from api.registry import Registry
-from apiserver.flow.control import CROWD, Control
+from apiserver.flow.control import CROWD, Control, Flow
 from apiserver.flow.level import CANCELLED, TIMED_OUT, Full, Ticket
 from apiserver.request import Request, RequestInfo
 from apiserver.storage.store import Store, Stored
@@ -74,7 +74,7 @@ class Gate:
         try:
             ticket = control.arrive(flow, width, now)
         except Full as full:
-            raise self._too_many(info) from full
+            raise self._too_many(info, flow) from full
         ticket.request = request
         if self._appointment is None and ticket.level.taken >= CROWD:
             self._appoint()
@@ -83,7 +83,7 @@ class Gate:
             request.ticket = ticket
             if request.is_abandoned:
                 self.leave(request)
-                raise self._too_many(info)
+                raise self._too_many(info, flow)
             return self._clock() - now
         request.ticket = ticket
         return 0.0
@@ -96,7 +96,7 @@ class Gate:
         except TimeoutError as error:
             if ticket.started is None:
                 _wake(self.control.give_up(ticket, self._clock(), TIMED_OUT))
-                raise self._too_many(info) from error
+                raise self._too_many(info, ticket.flow) from error
         except BaseException:
             now = self._clock()
             waits = ticket.started is None
@@ -128,7 +128,7 @@ class Gate:
         """TooManyRequests."""
         user, most = request.user, self._most_streams
         if 0 < most <= self._streams[user.name] and not self._is_exempt(request):
-            raise self._too_many(request.info)
+            raise self._too_many(request.info, self.control.flow_of(user, request.info))
         self._streams[user.name] += 1
         request.streaming = True
 
@@ -140,9 +140,10 @@ class Gate:
         if not self._streams[user]:
             del self._streams[user]
 
-    def _too_many(self, info: RequestInfo) -> TooManyRequests:
+    def _too_many(self, info: RequestInfo, flow: Flow) -> TooManyRequests:
         self._refused[kind_of(info)] += 1
-        return TooManyRequests("Too many requests, please try again later.", {"retryAfterSeconds": 1})
+        seconds = self.control.retry_after(flow, self._clock())
+        return TooManyRequests("Too many requests, please try again later.", {"retryAfterSeconds": seconds})
 
     def _is_exempt(self, request: Request) -> bool:
         return self.control.flow_of(request.user, request.info).level.rules.exempt
