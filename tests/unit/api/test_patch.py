@@ -26,14 +26,14 @@ def test_a_merge_diff_applied_gives_the_new_object(old: dict[str, Any], new: dic
 
 def test_a_json_patch_leaves_the_object_and_itself_as_they_were() -> None:
     """It may be applied again, to what another writer has made meanwhile."""
-    obj = {"a": {"b": 1}}
+    obj, inner = {"a": {"b": 1}}, {"x": 1}
     patch = [
-        {"op": "add", "path": "/c", "value": {"x": 1}}, {"op": "remove", "path": "/c/x"},
+        {"op": "add", "path": "/c", "value": inner}, {"op": "remove", "path": "/c/x"},
         {"op": "copy", "from": "/a", "path": "/d"}, {"op": "replace", "path": "/d/b", "value": 2},
     ]  # fmt: skip
     for _ in range(2):
         assert json_patch.apply(obj, patch) == {"a": {"b": 1}, "c": {}, "d": {"b": 2}}
-    assert (obj, patch[0]["value"]) == ({"a": {"b": 1}}, {"x": 1})
+    assert (obj, inner) == ({"a": {"b": 1}}, {"x": 1})
 
 
 def test_json_patch_reports_a_failed_test_as_invalid() -> None:
