@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from urllib.parse import urlencode
 from deploy.errors import Failure
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
+_REMOVAL_SECONDS, _PAUSE = 60.0, 0.1
 
 
 class _Connection(http.client.HTTPConnection):
@@ -71,7 +73,17 @@ class Engine:
         return found
 
     def remove_container(self, identity: str) -> None:
-        self._call("DELETE", f"/containers/{identity}?force=1&v=1", missing_ok=True)
+        """Returns when it is gone, also when a kubelet that is no more has asked for that already."""
+        deadline = time.monotonic() + _REMOVAL_SECONDS
+        while True:
+            try:
+                self._call("DELETE", f"/containers/{identity}?force=1&v=1", missing_ok=True)
+            except Failure as error:
+                if "already in progress" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE)
+            else:
+                return
 
     def network(self, name: str) -> dict[str, Any] | None:
         answer = self._call("GET", f"/networks/{name}", missing_ok=True)
