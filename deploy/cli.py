@@ -83,7 +83,7 @@ def kubeconfig(data_dir: DataDir = None) -> None:
 
 @app.command()
 def logs(
-    component: Annotated[str, typer.Argument(help="etcd, apiserver, controller, scheduler, kubelet, proxy, …")],
+    component: Annotated[str, typer.Argument(help="etcd, apiserver, controller, scheduler, kubelet, proxy, audit, …")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more is written.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.")] = 100,
     data_dir: DataDir = None,

@@ -1,4 +1,4 @@
-"""`sampan logs COMPONENT`: what a daemon wrote, from its file or the journal."""
+"""`sampan logs COMPONENT`: what a daemon wrote, from its file or the journal; `audit` is the apiserver's audit log."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from deploy.errors import Failure
 from deploy.layout import Layout
 from deploy.systemd import unit_name
 
+_AUDIT = "audit"
+
 
 def logs(layout: Layout, name: str, *, follow: bool, lines: int) -> None:
     """Becomes tail or journalctl: signals and a closed pipe then end it as anyone expects."""
     host.require_root("logs")
     cluster.require(layout)
-    names = {row["name"] for row in supervision.rows_on_disk(layout)}
+    names = {_AUDIT, *(row["name"] for row in supervision.rows_on_disk(layout))}
     if not host.has_systemd():
         names.add("supervisor")
     if name not in names:
         raise Failure(f"there is no component {name!r}", f"choose from {', '.join(sorted(names))}")
-    if host.has_systemd():
+    if host.has_systemd() and name != _AUDIT:
         argv = ["journalctl", "--output=cat", "--no-pager", f"--lines={lines}", "--unit", unit_name(name)]
         argv += ["--follow"] if follow else []
     else:
