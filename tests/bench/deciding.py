@@ -1,5 +1,5 @@
-"""The authorization decision, with the default roles and a thousand more roles and bindings: no server, since the
-authorizer is pure. What is counted is the CPU time of `decide`, which every request asks once."""
+"""The authorization decision, with the default roles and a thousand more roles and bindings, and a seat of flow control
+when there is no crowd: no server, since both are pure. What is counted is CPU time; every request asks both once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import cycle, islice
 
+from api.kinds.flow_objects import LEVELS, SCHEMAS
 from api.meta import Obj
 from apiserver.auth import default_roles
 from apiserver.auth.authorizer import Authorizer
 from apiserver.auth.user import User, authenticated
+from apiserver.flow.control import Control
 from apiserver.request import RequestInfo, parse
 from tests.bench.report import Report
 
@@ -89,6 +91,14 @@ def measure(report: Report) -> None:
         f"{each * 1e6:.1f} µs, {first / len(questions) * 1e6:.1f} µs when asked for the first time",
         goal="≤ 20 µs",
     )
+    control = Control(600, 0.0)
+    for schema in SCHEMAS:
+        control.on_schema(schema["metadata"]["name"], schema)
+    for level in LEVELS:
+        control.on_level(level["metadata"]["name"], level)
+    _seated(control, questions)
+    seat = _seated(control, islice(cycle(questions), _ROUNDS)) / _ROUNDS
+    report.add("flow control, a seat when there is no crowd", f"{seat * 1e6:.1f} µs", goal="≤ 10 µs")
 
 
 def _seconds(authorizer: Authorizer, questions: Iterable[tuple[User, RequestInfo]]) -> float:
@@ -97,4 +107,14 @@ def _seconds(authorizer: Authorizer, questions: Iterable[tuple[User, RequestInfo
     began = time.process_time()
     for user, info in asked:
         decide(user, info)
+    return time.process_time() - began
+
+
+def _seated(control: Control, questions: Iterable[tuple[User, RequestInfo]]) -> float:
+    asked = list(questions)
+    began = time.process_time()
+    for number, (user, info) in enumerate(asked):
+        now = number / 1000
+        control.tick(now)
+        control.leave(control.arrive(control.flow_of(user, info), 1, now), now)
     return time.process_time() - began
