@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from tests.harness.cluster import HELLO
@@ -25,6 +26,13 @@ def pod(name: str, *containers: dict[str, Any], labels: dict[str, str] | None = 
 def shell(script: str, name: str = "main", **more: Any) -> dict[str, Any]:
     """A container that runs a shell script."""
     return {"name": name, "image": HELLO, "command": ["sh", "-c", script], **more}
+
+
+def of_the_machine(*paths: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Volumes and mounts that show a pod these paths where they are on the machine."""
+    found = [path for path in dict.fromkeys(paths) if path.exists()]
+    volumes = [{"name": f"p{n}", "hostPath": {"path": str(path)}} for n, path in enumerate(found)]
+    return volumes, [{"name": f"p{n}", "mountPath": str(path), "readOnly": True} for n, path in enumerate(found)]
 
 
 SLEEP = "trap 'exit 0' TERM; while true; do sleep 1 & wait $!; done"

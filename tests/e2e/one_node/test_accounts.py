@@ -18,13 +18,6 @@ from tests.harness.foreign import STORIES
 AT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
-def _of_the_machine(*paths: Path) -> tuple[list[Obj], list[Obj]]:
-    """Volumes and mounts that show a pod these paths where they are on the machine."""
-    found = [path for path in dict.fromkeys(paths) if path.exists()]
-    volumes = [{"name": f"p{n}", "hostPath": {"path": str(path)}} for n, path in enumerate(found)]
-    return volumes, [{"name": f"p{n}", "mountPath": str(path), "readOnly": True} for n, path in enumerate(found)]
-
-
 def test_a_client_library_in_a_pod(cluster: Cluster, namespace: str) -> None:
     """https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/ : the machine's Python, in a pod of the
     account `reader`, who may view."""
@@ -34,7 +27,7 @@ def test_a_client_library_in_a_pod(cluster: Cluster, namespace: str) -> None:
         namespace=namespace,
     )  # fmt: skip
     python = Path(foreign.program("python"))
-    volumes, mounts = _of_the_machine(
+    volumes, mounts = manifests.of_the_machine(
         *map(Path, ("/usr", "/lib", "/lib64", sys.base_prefix)), python.parents[1], STORIES
     )
     container = manifests.shell("", volumeMounts=mounts, command=[str(python), str(STORIES / "in_cluster.py")])
