@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -18,6 +19,7 @@ from apiserver.storage.store import Watch
 from apiserver.storage.stored import WatchEvent
 
 _MAX_TIMEOUT = 30 * 24 * 3600  # what a clock can count is finite
+_LONGEST_BEGINNING = 10.0  # seconds; a client that reads slowly does not keep its seat for longer
 _MIN_TIMEOUT = 1800  # as upstream: without a wish, between this and twice this, so that clients do not march in step
 
 
@@ -41,7 +43,9 @@ async def handle(context: Context, request: Request, res: Resource) -> Answer:
     context.metrics.init_events[res.group, res.plural] += watch.beginning
     write = represent.watch_lines(form, request, res, context.now)
     begun = partial(context.gate.leave, request)
-    if not watch.beginning:
+    if watch.beginning:
+        asyncio.get_running_loop().call_later(_LONGEST_BEGINNING, begun)
+    else:
         begun()
     return Stream(_lines(watch, write, context.metrics.watch_events, (res.group, res.version, res.plural), begun))
 
@@ -51,12 +55,17 @@ async def _lines(
     write: Callable[[Iterable[WatchEvent]], bytes],
     sent: Counter[Labels],
     labels: Labels,
-    begun: Callable[[], None],  # told when the first ones are out
+    begun: Callable[[], None],  # told when all that it begins with is made
 ) -> AsyncIterator[bytes]:
+    beginning = watch.beginning
     try:
         while events := await watch.batch():
             sent[labels] += len(events)
-            yield write(events)
-            begun()
+            lines = write(events)
+            if beginning > 0:
+                beginning -= len(events)
+                if beginning <= 0:
+                    begun()  # before it is sent: a client that does not read would keep its seat
+            yield lines
     finally:
         watch.close()

@@ -13,7 +13,8 @@ from api.errors import TooManyRequests
 from apiserver.auth.user import MASTERS, User
 from apiserver.flow.gate import Gate
 from apiserver.request import Request
-from apiserver.storage.store import Store
+from apiserver.routes import watch
+from apiserver.storage.store import Store, Watch
 
 PODS = "/api/v1/namespaces/shop/pods"
 JANE = User("jane")
@@ -139,3 +140,30 @@ async def test_a_request_is_as_wide_as_what_it_shows(path: str, query: str, coun
     await door.enter(asked, 60.0)
     assert asked.ticket is not None
     assert asked.ticket.width == width
+
+
+async def test_a_watch_has_its_seat_until_what_it_begins_with_is_made_read_or_not() -> None:
+    """Execution time tweaks for watch requests: only the initial burst of notifications counts."""
+    batches = [["a", "b"], ["c", "d"], ["later"]]
+
+    class Beginning:
+        beginning = 3
+
+        async def batch(self) -> list[str]:
+            return batches.pop(0) if batches else []
+
+        def close(self) -> None:
+            told.append("closed")
+
+    told: list[str] = []
+    lines = watch._lines(
+        cast(Watch, Beginning()),
+        lambda events: "".join(map(str, events)).encode(),
+        Counter(),
+        (),
+        lambda: told.append("begun"),
+    )
+    assert (await anext(lines), told) == (b"ab", [])
+    assert (await anext(lines), told) == (b"cd", ["begun"])
+    assert [line async for line in lines] == [b"later"]
+    assert told == ["begun", "closed"]
