@@ -150,6 +150,8 @@ def build_context(options: Options) -> Context:
         ValidatingWebhooks(parts, configured.get(ValidatingWebhooks.name)),
         ResourceQuota(store, _now, configured.get("ResourceQuota")),  # last: it charges what comes in
     ]
+    admission = Admission(configuration.chosen(steps, options, configured))
+    counts.more.append(admission.collect)
     return Context(
         options=options,
         registry=registry,
@@ -166,7 +168,7 @@ def build_context(options: Options) -> Context:
         authorizer=authorizer,
         gate=gate,
         audit=audit,
-        admission=Admission(configuration.chosen(steps, options, configured)),
+        admission=admission,
         allocator=Allocator(store, options.service_range, options.node_ports),
         accounts=accounts,
         proxy=proxy,

@@ -6,17 +6,23 @@ Steps run in upstream's order: https://kubernetes.io/docs/reference/access-authn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any, Protocol
+
+from prometheus_client import Metric
 
 from api.errors import Forbidden
 from api.meta import Obj
 from api.registry import Resource
 from apiserver.auth.user import User
+from apiserver.histogram import Histogram
+from apiserver.metrics import histogram
 from apiserver.request import Request
 from apiserver.storage.writes import Put
 
+_SECONDS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5)
 _OPTIONS = {"create": "CreateOptions", "update": "UpdateOptions"}
 
 
@@ -120,29 +126,55 @@ class Plugin:
         return
 
 
+def _does(step: Step, what: str) -> bool:
+    return getattr(type(step), what) is not getattr(Plugin, what)
+
+
+Run = Callable[[Attempt], Coroutine[Any, Any, None]]
+
+
 class Admission:
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = steps
-        self._handling: dict[tuple[str, str, str, str], list[Step]] = {}
+        self._runs: dict[tuple[str, str, str, str], tuple[list[Run], list[Run]]] = {}
+        self._seconds = Histogram(_SECONDS)  # by type, operation, rejected
 
-    def _for(self, attempt: Attempt) -> list[Step]:
+    def _for(self, attempt: Attempt) -> tuple[list[Run], list[Run]]:
+        """What changes such an attempt, what judges it; without the steps that do nothing there."""
         key = (attempt.verb, attempt.res.group, attempt.res.plural, attempt.subresource)
-        steps = self._handling.get(key)
-        if steps is None:
+        runs = self._runs.get(key)
+        if runs is None:
             steps = [s for s in self._steps if s.handles(attempt.verb, attempt.res, attempt.subresource)]
-            self._handling[key] = steps
-        return steps
+            mutate: list[Run] = [s.mutate for s in steps if _does(s, "mutate")]
+            validate: list[Run] = [s.validate for s in steps if _does(s, "validate")]
+            runs = self._runs[key] = mutate, validate
+        return runs
 
     async def mutate(self, attempt: Attempt) -> None:
         """https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#reinvocation-policy"""
-        steps = self._for(attempt)
-        for step in steps:
-            await step.mutate(attempt)
-        if attempt.again:
-            attempt.reinvoked = True
-            for step in steps:
-                await step.mutate(attempt)
+        runs = self._for(attempt)[0]
+        started, rejected = perf_counter(), "true"
+        try:
+            for run in runs:
+                await run(attempt)
+            if attempt.again:
+                attempt.reinvoked = True
+                for run in runs:
+                    await run(attempt)
+            rejected = "false"
+        finally:
+            self._seconds.observe(("admit", attempt.verb.upper(), rejected), perf_counter() - started)
 
     async def validate(self, attempt: Attempt) -> None:
-        for step in self._for(attempt):
-            await step.validate(attempt)
+        started, rejected = perf_counter(), "true"
+        try:
+            for run in self._for(attempt)[1]:
+                await run(attempt)
+            rejected = "false"
+        finally:
+            self._seconds.observe(("validate", attempt.verb.upper(), rejected), perf_counter() - started)
+
+    def collect(self) -> Iterator[Metric]:
+        """k8s.io/apiserver/pkg/admission/metrics"""
+        name = "apiserver_admission_step_admission_duration_seconds"
+        yield histogram(name, "Latency of admission.", ("type", "operation", "rejected"), self._seconds)

@@ -613,3 +613,5 @@ def test_calls_are_counted(hooks: Hooks, http: Raw, create: Any) -> None:
     assert found[("rejection_count", None, "no_error", "403")] == 1
     assert found[("rejection_count", None, "calling_webhook_error", "503")] == 1
     assert found[("admission_duration_seconds_count", None, None, None)] == 2
+    step = "apiserver_admission_step_admission_duration_seconds_count"
+    assert f'{step}{{operation="CREATE",rejected="true",type="validate"}}' in http.get("/metrics").text
