@@ -48,6 +48,7 @@ from apiserver.admission.webhooks.validating import ValidatingWebhooks
 from apiserver.aggregation.remote import Aggregation
 from apiserver.allocation import Allocator
 from apiserver.audit.trail import auditor
+from apiserver.auth import configuration as authentication
 from apiserver.auth import tokenfile
 from apiserver.auth.accounts import Accounts
 from apiserver.auth.authorizer import Authorizer
@@ -98,6 +99,7 @@ def build_context(options: Options) -> Context:
         audiences=options.api_audiences,
         now=_now,
     )
+    ways = authentication.load(options)
     authorizer = Authorizer(options.authorization_modes)
     authorizer.follow(store)
     registry = Registry([*BUILTIN, *resources.UNSTORED_ROWS])
@@ -162,8 +164,8 @@ def build_context(options: Options) -> Context:
             tokenfile.parse(text),
             BootstrapTokens(store, _now) if options.bootstrap_tokens else None,
             accounts,
-            Oidc(options.oidc, _now) if options.oidc is not None else None,
-            anonymous=options.anonymous,
+            [Oidc(provider, _now) for provider in ways.providers],
+            anonymous=ways.anonymous,
         ),
         authorizer=authorizer,
         gate=gate,

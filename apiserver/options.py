@@ -62,7 +62,8 @@ class Options:
     account_max_seconds: int  # 0 = no limit
     account_extend: bool
     api_audiences: tuple[str, ...]
-    anonymous: bool
+    anonymous: bool | None  # None = not said
+    authentication_config: str
     bootstrap_tokens: bool
     oidc: oidc.Settings | None
     admission_control_config_file: str
@@ -109,7 +110,8 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--service-account-extend-token-expiration", type=_truth, default=True,
         help="tokens of pods that ask for 3607s last a year, for programs that do not read them again")  # fmt: skip
     add("--api-audiences", default="", help="comma-separated; tokens for one of them are good here (default: issuers)")
-    add("--anonymous-auth", type=_truth, default=True, help="requests without credentials are system:anonymous's")
+    add("--anonymous-auth", type=_truth, help="requests without credentials are system:anonymous's (default: true)")
+    add("--authentication-config", default="", help="AuthenticationConfiguration: OpenID Connect providers, anonymity")
     add("--enable-bootstrap-token-auth", type=_truth, nargs="?", const=True, default=False,
         help="Secrets of type bootstrap.kubernetes.io/token in kube-system are tokens")  # fmt: skip
     add("--oidc-issuer-url", default="", help="OpenID Connect provider whose ID tokens are believed")
@@ -191,6 +193,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         account_extend=given.service_account_extend_token_expiration,
         api_audiences=tuple(a for a in given.api_audiences.split(",") if a),
         anonymous=given.anonymous_auth,
+        authentication_config=given.authentication_config,
         bootstrap_tokens=given.enable_bootstrap_token_auth,
         oidc=_oidc(given, parser),
         admission_control_config_file=given.admission_control_config_file,

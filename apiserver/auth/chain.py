@@ -5,8 +5,10 @@ A request with no credentials is anonymous; one with wrong credentials is refuse
 
 from __future__ import annotations
 
+import asyncio
 from base64 import urlsafe_b64decode
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from api.errors import Unauthorized
 from apiserver.auth.accounts import Accounts, Owner
@@ -17,28 +19,40 @@ from apiserver.auth.user import ANONYMOUS, User
 from apiserver.request import BEARER_PROTOCOL, Request
 
 
+class Anonymous(NamedTuple):
+    """Whether requests without credentials are let in, and where; None = everywhere."""
+
+    enabled: bool = True
+    paths: frozenset[str] | None = None
+
+    def at(self, path: str) -> bool:
+        return self.enabled and (self.paths is None or path in self.paths)
+
+
+EVERYWHERE = Anonymous()
+
+
 class Authenticator:
     def __init__(
         self,
         tokens: Tokens,
         bootstrap: BootstrapTokens | None,
         accounts: Accounts,
-        oidc: Oidc | None = None,
+        oidc: Sequence[Oidc] = (),
         *,
-        anonymous: bool = True,
+        anonymous: Anonymous = EVERYWHERE,
     ) -> None:
         self._plain = [tokens.find]
         if bootstrap is not None:
             self._plain.append(bootstrap.find)
-        if oidc is not None:
-            self._plain.append(oidc.recall)
+        self._plain += [one.recall for one in oidc]
         self._accounts, self._oidc = accounts, oidc
         self._anonymous = anonymous
 
     async def user(self, request: Request, *, anonymous: bool = True) -> User:
         """Unauthorized when credentials were given and none of them is good; or none, and that will not do."""
         authorization = request.header(b"authorization") or _from_browser(request)
-        if not authorization and anonymous and self._anonymous:
+        if not authorization and anonymous and self._anonymous.at(request.path):
             return ANONYMOUS
         scheme, _, token = authorization.partition(" ")
         token = token.strip()
@@ -58,14 +72,17 @@ class Authenticator:
                 if (user := find(token)) is not None:
                     return Owner(user, shared)
         found = await self._accounts.authenticate(token, audiences)
-        if found is None and shared and self._oidc is not None and (user := await self._oidc.find(token)) is not None:
-            return Owner(user, shared)
+        if found is None and shared:
+            for provider in self._oidc:
+                if (user := await provider.find(token)) is not None:
+                    return Owner(user, shared)
         return found
 
     async def run(self) -> None:
         """What has to be kept current, until cancelled."""
-        if self._oidc is not None:
-            await self._oidc.run()
+        async with asyncio.TaskGroup() as group:
+            for provider in self._oidc:
+                group.create_task(provider.run())
 
 
 def _from_browser(request: Request) -> str:

@@ -1,4 +1,5 @@
-"""ID tokens of an OpenID Connect provider: signed by one of its keys, for our client id, with claims that name a user.
+"""ID tokens of an OpenID Connect provider: signed by one of its keys, for one of our audiences, with claims that name a
+user.
 
 https://kubernetes.io/docs/reference/access-authn-authz/authentication/#openid-connect-tokens ; what is asked of claims
 is as in k8s.io/apiserver/plugin/pkg/authenticator/token/oidc. Groups that a token only points to (distributed claims)
@@ -36,6 +37,23 @@ log = logging.getLogger("apiserver.oidc")
 
 
 @dataclass(frozen=True, slots=True)
+class Provider:
+    """Whose tokens are believed, for whom they must be, and who they say it is (None = nobody)."""
+
+    issuer: str
+    audiences: frozenset[str]
+    user_of: Callable[[Mapping[str, Any]], User | None]
+    discovery_url: str = ""
+    ca_file: str = ""
+    ca_data: str = ""
+    algorithms: tuple[str, ...] = ("RS256",)
+
+    @property
+    def discovery(self) -> str:
+        return self.discovery_url or self.issuer.rstrip("/") + _DISCOVERY
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The --oidc-* flags."""
 
@@ -68,6 +86,15 @@ class Settings:
             return f"{self.issuer}#"
         return "" if self.username_prefix == "-" else self.username_prefix
 
+    def provider(self) -> Provider:
+        return Provider(
+            self.issuer,
+            frozenset((self.client_id,)),
+            lambda claims: user_of(claims, self),
+            ca_file=self.ca_file,
+            algorithms=self.algorithms,
+        )
+
 
 def user_of(claims: Mapping[str, Any], settings: Settings) -> User | None:
     """None when the claims are not as they must be."""
@@ -96,9 +123,9 @@ class _Known(NamedTuple):
 
 
 class Oidc:
-    def __init__(self, settings: Settings, now: Callable[[], datetime]) -> None:
-        self._settings, self._now = settings, now
-        self._tls = ssl.create_default_context(cafile=settings.ca_file or None)
+    def __init__(self, provider: Provider, now: Callable[[], datetime]) -> None:
+        self._provider, self._now = provider, now
+        self._tls = ssl.create_default_context(cafile=provider.ca_file or None, cadata=provider.ca_data or None)
         self._keys: list[jwt.PyJWK] = []
         self._known: dict[bytes, _Known] = {}
         self._fetching = asyncio.Lock()
@@ -119,7 +146,7 @@ class Oidc:
 
     async def find(self, token: str) -> User | None:
         claims = await self._verified(token)
-        user = user_of(claims, self._settings) if claims is not None else None
+        user = self._provider.user_of(claims) if claims is not None else None
         if claims is None or user is None:
             return None
         try:
@@ -132,21 +159,22 @@ class Oidc:
         return self.recall(token)
 
     async def _verified(self, token: str) -> dict[str, Any] | None:
-        """The claims of a token of our issuer for our client, whatever the time."""
-        settings = self._settings
+        """The claims of a token of our issuer for us, whatever the time."""
+        provider = self._provider
         try:
             header = jwt.get_unverified_header(token)
             issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
         except (jwt.PyJWTError, ValueError, TypeError):
             return None
-        if issuer != settings.issuer or header.get("alg") not in settings.algorithms:
+        if issuer != provider.issuer or header.get("alg") not in provider.algorithms:
             return None
         claims = self._signed(token, header)
         if claims is None:
             await self._fetch()
             claims = self._signed(token, header)
         audience = (claims or {}).get("aud")
-        return claims if settings.client_id in ([audience] if isinstance(audience, str) else audience or ()) else None
+        named = [audience] if isinstance(audience, str) else audience if isinstance(audience, list) else []
+        return claims if any(one in provider.audiences for one in named if isinstance(one, str)) else None
 
     def _signed(self, token: str, header: Mapping[str, Any]) -> dict[str, Any] | None:
         for key in self._keys:
@@ -167,13 +195,13 @@ class Oidc:
             self._fetched = monotonic()
             try:
                 async with asyncio.timeout(_TIMEOUT), aiohttp.ClientSession() as session:
-                    document = await self._get(session, self._settings.issuer.rstrip("/") + _DISCOVERY)
-                    if document.get("issuer") != self._settings.issuer:
+                    document = await self._get(session, self._provider.discovery)
+                    if document.get("issuer") != self._provider.issuer:
                         raise ValueError("it is of another issuer")
                     keys = jwt.PyJWKSet.from_dict(await self._get(session, str(document.get("jwks_uri", "")))).keys
             except (TimeoutError, aiohttp.ClientError, OSError, ValueError, jwt.PyJWTError) as error:
                 log.warning(
-                    "the keys of %s could not be read: %s", self._settings.issuer, error or type(error).__name__
+                    "the keys of %s could not be read: %s", self._provider.issuer, error or type(error).__name__
                 )
                 return False
             self._keys = [key for key in keys if key.public_key_use in (None, "sig")]

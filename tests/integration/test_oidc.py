@@ -5,8 +5,10 @@ https://kubernetes.io/docs/reference/access-authn-authz/authentication/#openid-c
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import jwt
 import pytest
@@ -125,3 +127,43 @@ def test_the_flags_of_accounts(server: ApiServer, apiserver: ApiServer, namespac
     elsewhere = there.send("POST", path, body).json()["status"]["token"]
     there.close()
     assert who(server, elsewhere) is not None
+
+
+def test_an_authentication_configuration(
+    etcd_server: EtcdServer, provider: Provider, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """authentication/#using-authentication-configuration, and #anonymous-authenticator-configuration"""
+    directory = tmp_path_factory.mktemp("configured")
+    file = directory / "authentication.yaml"
+    file.write_text(json.dumps({
+        "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration",
+        "jwt": [{
+            "issuer": {"url": provider.url, "audiences": ["sampan", "other"], "audienceMatchPolicy": "MatchAny",
+                       "certificateAuthority": Path(etcd_server.pki.file("ca.crt")).read_text()},
+            "claimMappings": {"username": {"expression": "'p:' + claims.sub"},
+                              "groups": {"expression": "claims.groups.map(g, 'p:' + g)"},
+                              "extra": [{"key": "example.com/tenant", "valueExpression": "claims.tenant"}]},
+            "userValidationRules": [{"expression": "user.username != 'p:root'"}],
+        }],
+        "anonymous": {"enabled": True, "conditions": [{"path": "/readyz"}]},
+    }))  # fmt: skip
+    server = ApiServer(directory, etcd_server, "--authentication-config", str(file))
+    try:
+        server.start()
+        kid = next(iter(provider.keys))
+        good = provider.token(kid, tenant="t", aud="other")
+        told = eventually_sync(lambda: who(server, good), "the keys are known")
+        assert told == {"username": "p:jane", "groups": ["p:dev", "system:authenticated"],
+                        "extra": {"example.com/tenant": ["t"]}}  # fmt: skip
+        for changes in ({"tenant": None}, {"sub": "root"}, {"aud": "else"}, {"groups": None}):
+            assert who(server, provider.token(kid, **{"tenant": "t", **changes})) is None, changes
+        nobody = Raw(server.anonymous())
+        assert [nobody.get(path).status_code for path in ("/readyz", "/livez", "/version", "/api")] == [
+            200,
+            401,
+            401,
+            401,
+        ]
+        nobody.close()
+    finally:
+        server.stop()
