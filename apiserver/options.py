@@ -161,6 +161,10 @@ def parse(arguments: list[str] | None = None) -> Options:
     advertise = given.advertise_address or given.bind_address
     if ipaddress.ip_address(advertise).is_unspecified:
         parser.error("--advertise-address is needed when --bind-address is all interfaces")
+    if min(given.max_requests_inflight, given.max_mutating_requests_inflight) < 0 or not (
+        given.max_requests_inflight + given.max_mutating_requests_inflight
+    ):
+        parser.error("--max-requests-inflight and --max-mutating-requests-inflight must add up to a seat at least")
     return Options(
         advertise_address=advertise,
         bind_address=given.bind_address,
