@@ -323,6 +323,9 @@ def test_what_a_webhook_adds_gets_defaults_and_is_validated(hooks: Hooks, create
     assert "uid" not in hooks.server.calls[-1]["request"]["object"]["metadata"]
     assert made["metadata"]["name"].startswith("web-")
     assert made["spec"]["containers"][1]["imagePullPolicy"] == "Always"
+    mounts = [[mount["name"] for mount in container["volumeMounts"]] for container in made["spec"]["containers"]]
+    assert mounts[0] == mounts[1], "the steps before webhooks have run once more"
+    assert len(made["spec"]["volumes"]) == 1
     assert made["status"]["phase"] == "Pending"
     hooks.server.answer = lambda review: patch(review, add("/spec/containers/-", {**sidecar, "name": "Not_A_Name"}))
     answer = create(pod("broken"), plural="pods")
