@@ -129,3 +129,26 @@ def test_a_lost_nodes_pods_move_and_no_double_remains(cluster: Cluster, namespac
         return status["phase"] == "Running" and status.get("reason") != "NodeLost"
 
     eventually_sync(loner_back, "the pod that stayed is Running again", within=30)
+
+
+def test_a_node_sees_its_own_pods_things_alone(cluster: Cluster, namespace: str) -> None:
+    """https://kubernetes.io/docs/reference/access-authn-authz/node/ with the kubeconfig that a node's kubelet has."""
+    here, there = sorted(n["metadata"]["name"] for n in cluster.items("nodes"))[:2]
+    kubelet = str(next(m.directory for m in Machines(cluster.data).existing() if m.name == here) / "kubelet.kubeconfig")
+    for secret, node in (("mine", here), ("theirs", there)):
+        cluster.kubectl("create", "secret", "generic", secret, "--from-literal=a=b", namespace=namespace)
+        volume = {"name": "v", "secret": {"secretName": secret}}
+        cluster.apply(documents(pod(secret, shell(SLEEP), nodeName=node, volumes=[volume])), namespace)
+        cluster.wait_ready(f"app={secret}", 1, namespace)
+
+    def asked(*args: str) -> str:
+        return cluster.kubectl("--kubeconfig", kubelet, *args, namespace=namespace, check=False).stderr
+
+    assert asked("get", "secret", "mine") == asked("get", "pod", "mine") == ""
+    for refused in (
+        ("get", "secret", "theirs"), ("get", "pod", "theirs"), ("get", "secrets"), ("get", "node", there),
+        ("delete", "pod", "theirs"), ("get", "lease", there, "-n", "kube-node-lease"), ("label", "node", there, "a=b"),
+        ("label", "node", here, "node-restriction.kubernetes.io/a=b"), ("create", "token", "default"),
+        ("create", "token", "default", "--bound-object-kind=Pod", "--bound-object-name=theirs"),
+    ):  # fmt: skip
+        assert "is forbidden" in asked(*refused), refused
