@@ -192,7 +192,6 @@ class Oidc:
         async with self._fetching:
             if monotonic() - self._fetched < _SELDOM:
                 return False
-            self._fetched = monotonic()
             try:
                 async with asyncio.timeout(_TIMEOUT), aiohttp.ClientSession() as session:
                     document = await self._get(session, self._provider.discovery)
@@ -204,6 +203,8 @@ class Oidc:
                     "the keys of %s could not be read: %s", self._provider.issuer, error or type(error).__name__
                 )
                 return False
+            finally:
+                self._fetched = monotonic()  # who waited meanwhile need not try, too
             self._keys = [key for key in keys if key.public_key_use in (None, "sig")]
             self._known.clear()  # what a key that is gone has signed
             return True
