@@ -256,29 +256,28 @@ async def _who(apiserver: ApiServer, pair: Pair | None, directory: Path, headers
 
 
 @pytest.mark.parametrize(
-    ("common_name", "organization", "believed"),
-    [("front-proxy-client", "", True), ("mallory", "system:masters", False), ("", "", False)],
+    ("common_name", "organization", "refusal"),
+    [("front-proxy-client", "", 0), ("mallory", "system:masters", 401), ("", "", 403)],
 )
 async def test_only_an_allowed_proxy_says_who_asks(
-    apiserver: ApiServer, tmp_path: Path, common_name: str, organization: str, believed: bool
+    apiserver: ApiServer, tmp_path: Path, common_name: str, organization: str, refusal: int
 ) -> None:
+    """Who has a certificate that is not believed is nobody; who has none is anonymous."""
     pair = None
     if common_name:
         wanted = Request(common_name, organization, client=True)
         pair = issue(apiserver.pki.pair("front-proxy-ca"), wanted, datetime.now(UTC))
     headers = {"X-Remote-User": "anna", "X-Remote-Group": "crew", "X-Remote-Extra-Boat%2fName": "sampan"}
     status, told = await _who(apiserver, pair, tmp_path, headers)
-    if believed:
+    if not refusal:
         assert (status, told["username"]) == (201, "anna")
         assert told["groups"] == ["crew", "system:authenticated"]
         assert told["extra"] == {"boat/name": ["sampan"]}
     else:
-        assert (status, told["message"].partition(":")[0]) == (
-            403,
-            "selfsubjectreviews.authentication.k8s.io is forbidden",
-        )
+        words = {401: "Unauthorized", 403: "selfsubjectreviews.authentication.k8s.io is forbidden"}
+        assert (status, told["message"].partition(":")[0]) == (refusal, words[refusal])
     nobody, _ = await _who(apiserver, pair, tmp_path, {})
-    assert nobody == 403
+    assert nobody == (refusal or 403)
 
 
 async def test_a_clients_certificate_is_its_own_whatever_its_headers_say(apiserver: ApiServer, tmp_path: Path) -> None:
