@@ -20,10 +20,6 @@ from api.meta import Obj
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
-ACCOUNT_TOKEN = "kubernetes.io/service-account-token"
-"""The type of such Secrets."""
-ACCOUNT_NAME, ACCOUNT_UID = "kubernetes.io/service-account.name", "kubernetes.io/service-account.uid"
-"""Annotations that tie a Secret to its account."""
 LEGACY_ISSUER = "kubernetes/serviceaccount"
 LEGACY = "kubernetes.io/serviceaccount/"
 """What claims begin with: namespace, secret.name, service-account.name, service-account.uid."""

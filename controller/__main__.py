@@ -35,6 +35,14 @@ def _content(path: str) -> bytes:
         raise ArgumentTypeError(f"cannot read {path}: {error.strerror}") from error
 
 
+def _key(path: str) -> bytes:
+    """Looked at closely when it is first needed."""
+    content = _content(path)
+    if path and b"PRIVATE KEY-----" not in content:
+        raise ArgumentTypeError(f"{path} is no private key in PEM")
+    return content
+
+
 def parser() -> ArgumentParser:
     flags = daemon.flags("controller", "Runs the control loops of the cluster.", healthz_port=HEALTHZ_PORT)
     daemon.leader_flags(flags)
@@ -51,11 +59,11 @@ def parser() -> ArgumentParser:
                        help="how often nodes are looked at (default 5s)")  # fmt: skip
     flags.add_argument("--root-ca-file", type=_pem, default="", metavar="FILE", dest="root_ca",
                        help="publish this CA as kube-root-ca.crt in every namespace")  # fmt: skip
-    flags.add_argument("--service-account-private-key-file", type=_content, default=b"", metavar="FILE",
+    flags.add_argument("--service-account-private-key-file", type=_key, default=b"", metavar="FILE",
                        dest="account_key", help="fill Secrets of type kubernetes.io/service-account-token")  # fmt: skip
     flags.add_argument("--cluster-signing-cert-file", type=_content, default=b"", metavar="FILE",
                        dest="signing_certificate", help="CA that signs approved certificate requests")  # fmt: skip
-    flags.add_argument("--cluster-signing-key-file", type=_content, default=b"", metavar="FILE",
+    flags.add_argument("--cluster-signing-key-file", type=_key, default=b"", metavar="FILE",
                        dest="signing_key", help="and its key")  # fmt: skip
     flags.add_argument("--cluster-signing-duration", type=daemon.duration, default=defaults.signing_duration,
                        metavar="DURATION", dest="signing_duration",

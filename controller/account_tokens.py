@@ -7,28 +7,43 @@ https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from api import meta, signing
+from api import meta
 from api.builtin import SECRETS, SERVICE_ACCOUNTS
 from api.errors import Conflict, NotFound
+from api.later import Later
 from api.meta import Obj
 from client import log
 from client.reconciler import Reconciler
 from controller.context import Context
 
+if TYPE_CHECKING:
+    from api import signing
+else:
+    signing = Later("api.signing")
+
+ACCOUNT_TOKEN = "kubernetes.io/service-account-token"
+"""The type of such Secrets."""
+ACCOUNT_NAME, ACCOUNT_UID = "kubernetes.io/service-account.name", "kubernetes.io/service-account.uid"
+"""Annotations that tie a Secret to its account."""
 _log = log.get("account-tokens")
 
 
 class AccountTokensLoop:
     def __init__(self, context: Context) -> None:
         self._client, self._options = context.client, context.options
-        self._key = signing.private_key(context.options.account_key) if context.options.account_key else None
         self._accounts = context.informer(SERVICE_ACCOUNTS)
-        self._secrets = context.informers.of(SECRETS, fields=f"type={signing.ACCOUNT_TOKEN}")
+        self._secrets = context.informers.of(SECRETS, fields=f"type={ACCOUNT_TOKEN}")
         self._secrets.add_indexer("account", lambda secret: [_account_of(secret)])
         self._work = Reconciler("account-tokens", self._reconcile, clock=context.clock, workers=2)
         self._secrets.on_event(self._on_secret)
         self._accounts.on_event(self._on_account)
+
+    @cached_property
+    def _key(self) -> signing.PrivateKey:
+        return signing.private_key(self._options.account_key)
 
     async def run(self) -> None:
         await self._work.run()
@@ -78,22 +93,22 @@ class AccountTokensLoop:
         wanted = {"namespace": meta.namespace(secret)}
         if self._options.root_ca:
             wanted["ca.crt"] = self._options.root_ca
-        if self._key is not None and not data.get("token"):
+        if self._options.account_key and not data.get("token"):
             wanted["token"] = signing.signed(signing.legacy_claims(account, meta.name(secret)), self._key)
         missing = {name: _encoded(value) for name, value in wanted.items() if _lacks(data, name, value)}
         annotations = meta.annotations(secret)
-        if not missing and annotations.get(signing.ACCOUNT_UID) == meta.uid(account):
+        if not missing and annotations.get(ACCOUNT_UID) == meta.uid(account):
             return None
-        metadata = {**secret["metadata"], "annotations": {**annotations, signing.ACCOUNT_UID: meta.uid(account)}}
+        metadata = {**secret["metadata"], "annotations": {**annotations, ACCOUNT_UID: meta.uid(account)}}
         return {**secret, "metadata": metadata, "data": {**data, **missing}}
 
 
 def _account_of(secret: Obj) -> str:
-    return f"{meta.namespace(secret)}/{meta.annotations(secret).get(signing.ACCOUNT_NAME, '')}"
+    return f"{meta.namespace(secret)}/{meta.annotations(secret).get(ACCOUNT_NAME, '')}"
 
 
 def _ties(secret: Obj, account: Obj) -> bool:
-    return meta.annotations(secret).get(signing.ACCOUNT_UID) in (None, "", meta.uid(account))
+    return meta.annotations(secret).get(ACCOUNT_UID) in (None, "", meta.uid(account))
 
 
 def _lacks(data: dict[str, str], name: str, value: str) -> bool:

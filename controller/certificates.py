@@ -8,16 +8,23 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from api import meta
 from api.builtin import CERTIFICATE_SIGNING_REQUESTS
 from api.errors import Conflict, Forbidden, NotFound
+from api.later import Later
 from api.meta import Obj
 from api.registry import Resource
 from client import log
 from client.reconciler import Reconciler
-from controller import certificates_plan as plan
 from controller.context import Context, in_parallel, periodically
+
+if TYPE_CHECKING:
+    from controller import certificates_plan as plan
+else:
+    plan = Later("controller.certificates_plan")
 
 CLEANING = 600.0
 _ACCESS_REVIEWS = Resource(
@@ -28,15 +35,15 @@ _log = log.get("certificates")
 
 class CertificatesLoop:
     def __init__(self, context: Context) -> None:
-        options = context.options
-        self._client, self._clock = context.client, context.clock
-        self._longest = timedelta(seconds=options.signing_duration)
-        self._authority = (
-            plan.authority(options.signing_certificate, options.signing_key) if options.signing_key else None
-        )
+        self._client, self._clock, self._options = context.client, context.clock, context.options
+        self._longest = timedelta(seconds=context.options.signing_duration)
         self._requests = context.informer(CERTIFICATE_SIGNING_REQUESTS)
         self._work = Reconciler("certificates", self._reconcile, clock=context.clock, workers=2)
         self._requests.on_event(self._on_request)
+
+    @cached_property
+    def _authority(self) -> plan.Authority:
+        return plan.authority(self._options.signing_certificate, self._options.signing_key)
 
     async def run(self) -> None:
         await self._work.run()
@@ -80,11 +87,12 @@ class CertificatesLoop:
         return bool((answer.get("status") or {}).get("allowed"))
 
     async def _sign(self, csr: Obj) -> None:
-        if self._authority is None:
+        if not self._options.signing_key:
             return
+        authority = self._authority
         try:
             why = plan.objection(csr)
-            certificate = b"" if why else plan.sign(csr, self._authority, self._longest, self._clock.now())
+            certificate = b"" if why else plan.sign(csr, authority, self._longest, self._clock.now())
         except ValueError as error:
             why, certificate = f"unable to parse csr: {error}", b""
         if why:

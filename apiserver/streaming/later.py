@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from api.later import Later
 
 __all__ = ["aiohttp", "yarl"]
 
@@ -11,12 +12,4 @@ if TYPE_CHECKING:
     import aiohttp
     import yarl
 else:
-
-    class _Later:
-        def __init__(self, name: str) -> None:
-            self._name = name
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(importlib.import_module(self._name), name)
-
-    aiohttp, yarl = _Later("aiohttp"), _Later("yarl")
+    aiohttp, yarl = Later("aiohttp"), Later("yarl")

@@ -31,6 +31,7 @@ from kubernetes.client import CoreV1Api
 
 from api import signing
 from client.kubeconfig import RestConfig
+from controller.account_tokens import ACCOUNT_NAME, ACCOUNT_TOKEN, ACCOUNT_UID
 from controller.bootstrap_signer import signature
 from deploy.certificates import Pair, Request, issue, new_authority
 from tests.harness.apiserver import ApiServer
@@ -339,7 +340,7 @@ def test_a_token_of_a_deleted_account(apiserver: ApiServer, core: CoreV1Api, nam
 
 def token_secret(name: str, account: str) -> dict[str, Any]:
     return {
-        "metadata": {"name": name, "annotations": {signing.ACCOUNT_NAME: account}}, "type": signing.ACCOUNT_TOKEN,
+        "metadata": {"name": name, "annotations": {ACCOUNT_NAME: account}}, "type": ACCOUNT_TOKEN,
     }  # fmt: skip
 
 
@@ -363,7 +364,7 @@ def test_tokens_in_secrets(
     assert base64.b64decode(data["namespace"]).decode() == namespace
     assert base64.b64decode(data["ca.crt"]) == Path(pki.file("ca.crt")).read_bytes()
     uid = core.read_namespaced_service_account("bot", namespace).metadata.uid
-    assert core.read_namespaced_secret("bot-token", namespace).metadata.annotations[signing.ACCOUNT_UID] == uid
+    assert core.read_namespaced_secret("bot-token", namespace).metadata.annotations[ACCOUNT_UID] == uid
     told = who(apiserver, token)
     assert told is not None
     assert (told["username"], told["uid"]) == (f"system:serviceaccount:{namespace}:bot", uid)
