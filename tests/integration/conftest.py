@@ -95,18 +95,13 @@ def http(apiserver: ApiServer) -> Iterator[Raw]:
 
 
 @pytest.fixture
-def namespace(request: pytest.FixtureRequest, core: kubernetes.client.CoreV1Api) -> Iterator[str]:
-    """A namespace of the test's own, with its default service account. Nobody else's objects are in it.
-
-    Its pods go with the test: a scheduler that a later test starts would tell first why each of them has no node, and
-    no more than 50 of that a second.
-    """
+def namespace(request: pytest.FixtureRequest, core: kubernetes.client.CoreV1Api) -> str:
+    """A namespace of the test's own, with its default service account. Nobody else's objects are in it."""
     stem = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:40].rstrip("-")
     name = f"{stem}-{time.monotonic_ns() % 10**9}"
     core.create_namespace({"metadata": {"name": name}})
     core.create_namespaced_service_account(name, {"metadata": {"name": "default"}})
-    yield name
-    core.delete_collection_namespaced_pod(name, grace_period_seconds=0)
+    return name
 
 
 @pytest.fixture
