@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -132,6 +133,9 @@ def test_who_may_what(filled: Kubectl) -> None:
     listed = filled.run("auth", "can-i", "--list").ok().lines
     assert listed[0].split("  ")[0] == "Resources" and any(line.split()[:1] == ["*.*"] for line in listed)
     who = filled.run("auth", "whoami").ok().lines
+    credential = who.pop().split()
+    assert credential[:2] == ["Extra:", "authentication.kubernetes.io/credential-id"]
+    assert re.fullmatch(r"\[X509SHA256=[0-9a-f]{64}\]", credential[2])
     assert [line.split() for line in who] == [
         ["ATTRIBUTE", "VALUE"], ["Username", "kubernetes-admin"], ["Groups", "[system:masters", "system:authenticated]"],
     ]  # fmt: skip

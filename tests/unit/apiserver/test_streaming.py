@@ -36,6 +36,7 @@ async def test_a_slow_end_slows_the_other_down() -> None:
     (client, client_out), (near, near_out) = await pair()
     (server, _), (far, far_out) = await pair()
     relay = asyncio.create_task(splice(near, near_out, far, far_out))
+    relay.add_done_callback(lambda _: far_out.close())
     sending = asyncio.create_task(pump(endless(), client_out))
     moved, before = 0, -1
     while moved != before:  # until nothing moves any more
