@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deploy import audit, encryption
 from deploy.components import discreet
@@ -99,6 +100,53 @@ class Connection:
         self._writer.close()
 
 
+class Meter(asyncio.BufferedProtocol):
+    """A connection that counts the bytes of an answer and keeps only how its body begins: a reader that did more would
+    be slower than the server."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray(1 << 18)
+        self._head = b""
+        self._code = self._size = self._left = 0
+        self._beginning = b""
+        self._answered: asyncio.Future[tuple[int, int, bytes]] | None = None
+        self._transport: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    async def send(self, data: bytes) -> tuple[int, int, bytes]:
+        """(status code, size of the body, how it begins)."""
+        self._answered = asyncio.get_running_loop().create_future()
+        self._transport.write(data)
+        return await self._answered
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._left:
+            self._left -= nbytes
+        else:
+            self._head += self._buffer[:nbytes]
+            head, end, rest = self._head.partition(b"\r\n\r\n")
+            if not end:
+                return
+            lower = head.lower()
+            at = lower.index(b"content-length: ") + 16
+            self._code, self._size = int(head[9:12]), int(lower[at:].split(b"\r", 1)[0])
+            self._left, self._beginning, self._head = self._size - len(rest), rest[:300], b""
+        if not self._left and self._answered is not None:
+            self._answered.set_result((self._code, self._size, self._beginning))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_exception(error or ConnectionResetError("the server hung up"))
+
+    def close(self) -> None:
+        self._transport.abort()
+
+
 async def run(
     port: int,
     context: ssl.SSLContext,
@@ -109,21 +157,22 @@ async def run(
     expect: int = 200,
 ) -> Result:
     """Send `make(0)` … `make(requests - 1)` over `connections`; any other answer than `expect` is an error."""
-    opened = [await Connection.open(port, context) for _ in range(connections)]
+    loop = asyncio.get_running_loop()
+    opened = [(await loop.create_connection(Meter, "127.0.0.1", port, ssl=context))[1] for _ in range(connections)]
     numbers = iter(range(requests))
     latencies: list[float] = []
     size = 0
 
-    async def worker(connection: Connection) -> None:
+    async def worker(connection: Meter) -> None:
         nonlocal size
         for number in numbers:
             data = make(number)
             started = time.perf_counter()
-            code, body = await connection.send(data)
+            code, length, beginning = await connection.send(data)
             latencies.append(time.perf_counter() - started)
-            size += len(body)
+            size += length
             if code != expect:
-                raise RuntimeError(f"request {number} was answered {code}: {body[:300]!r}")
+                raise RuntimeError(f"request {number} was answered {code}: {beginning!r}")
 
     began = time.perf_counter()
     await asyncio.gather(*(worker(c) for c in opened))
