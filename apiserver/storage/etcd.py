@@ -111,6 +111,7 @@ class Etcd:
         self._deadline = deadline
         self._current = 0
         self._channel: Channel | None = None
+        self.unreadable: dict[str, str] = {}  # keys whose values cannot be decrypted → why
 
     def _connected(self) -> Channel:
         if self._channel is None:

@@ -5,7 +5,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
 
 from __future__ import annotations
 
-from api.errors import Expired, ServiceUnavailable, Timeout, not_found
+from api.errors import Expired, InternalError, ServiceUnavailable, Timeout, not_found
 from api.registry import Registry, Resource
 from api.selectors import EVERYTHING, FieldSelector, Selector
 from apiserver.storage import keys, paging, versions
@@ -63,6 +63,8 @@ class Reads:
         await self._reach(versions.for_get(resource_version))
         found = self._cache.collection(keys.collection(res)).objects.get(keys.local(namespace, name))
         if found is None:
+            if self._etcd.unreadable:
+                await self._check_readable(keys.path(res, namespace, name))
             raise not_found(res.group, res.plural, name)
         return await self.views.one(res, found) if is_viewed(res) else found
 
@@ -87,6 +89,8 @@ class Reads:
             start, continued = position.start, position.revision > 0
             wanted = Wanted(Freshness.EXACT, position.revision) if continued else Wanted(Freshness.LATEST)
         await self._reach(wanted)
+        if self._etcd.unreadable:
+            await self._check_readable(keys.path(res, namespace, ""))
         collection = self._cache.collection(keys.collection(res))
         revision = self._cache.revision
         chosen, most = selection, limit
@@ -189,6 +193,17 @@ class Reads:
                     return Slice(items, keys.local(view.namespace, view.name))
                 items.append(view)
         return Slice(items)
+
+    async def _check_readable(self, wanted: str) -> None:
+        """InternalError when a value, of one key or under a prefix that ends with a slash, cannot be decrypted now: it
+        is neither there nor not there."""
+        under = wanted if wanted.endswith("/") else f"{wanted}\0"
+        for path in [path for path in self._etcd.unreadable if path == wanted or path.startswith(under)]:
+            there, _ = await self._etcd.get(path)
+            if there is None:
+                self._etcd.unreadable.pop(path, None)
+            elif why := self._etcd.unreadable.get(path):
+                raise InternalError(f'Internal error occurred: unable to transform key "{path}": {why}')
 
     async def _reach(self, wanted: Wanted) -> None:
         self.check_filled()

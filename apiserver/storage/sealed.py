@@ -1,8 +1,7 @@
 """etcd with encrypted values: everybody who speaks through it sees plain ones.
 
-What cannot be read comes as an empty value, which is no object: it is left out of the cache, an error to whoever asks
-etcd for just that, and in the log. When the configuration changes in a running server, what could not be read before
-is looked at again.
+What cannot be read comes as an empty value, which is no object, and is `unreadable`: told in the log, and an error to
+whoever gets or lists it. When the configuration changes in a running server, it is looked at again.
 """
 
 from __future__ import annotations
@@ -35,8 +34,7 @@ class _KeysCame(Compacted):
 
 class SealedEtcd(Etcd):
     encryption: Encryption = encryption.NOTHING
-    _missed = False  # something was there that could not be read
-    _again = False  # and may be readable now
+    _again = False  # what could not be read may be readable now
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -44,7 +42,7 @@ class SealedEtcd(Etcd):
 
     def take(self, changed: Encryption) -> None:
         """Write and read by another configuration from now on."""
-        self.encryption, self._again, self._missed = changed, self._again or self._missed, False
+        self.encryption, self._again = changed, self._again or bool(self.unreadable)
 
     async def get(self, key: str) -> tuple[KeyValue | None, int]:
         found, revision = await super().get(key)
@@ -79,6 +77,7 @@ class SealedEtcd(Etcd):
 
     def _read_event(self, event: KeyEvent) -> KeyEvent:
         if event.value is None:
+            self.unreadable.pop(event.key, None)
             return event
         value, _ = self._open(event.key, event.value)
         return event if value is event.value else replace(event, value=value)
@@ -88,9 +87,11 @@ class SealedEtcd(Etcd):
             data, stale = self.encryption.open(key, value)
             if stale and data is value and self.plain is not None:
                 self.plain.add(key)
+            if self.unreadable:
+                self.unreadable.pop(key, None)
             return data, stale
         except Unreadable as error:
-            self._missed = True
+            self.unreadable[key] = str(error)
             log.error("a value in etcd cannot be decrypted", key=key, cause=str(error))
             return b"", False
 

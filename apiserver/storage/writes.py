@@ -179,6 +179,8 @@ class Writes(Reads):
         kv, _ = await self._etcd.get(keys.path(res, namespace, name))
         if kv is None:
             raise not_found(res.group, res.plural, name)
+        if self._etcd.unreadable:
+            await self._check_readable(keys.path(res, namespace, name))
         stored = decode(self._registry, keys.local(namespace, name), kv.value, kv.revision)
         stored.outdated = kv.stale
         return stored

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from api.builtin import NAMESPACES, SECRETS
-from api.errors import AlreadyExists, ApiError, NotFound
+from api.errors import AlreadyExists, ApiError, InternalError
 from apiserver.storage.etcd import Etcd
 from client.http import ApiClient
 from tests.harness.apiserver import ApiServer
@@ -135,8 +135,12 @@ async def test_a_cluster_goes_from_plain_text_to_keys_and_from_key_to_key(
             return (await lies("new")).startswith(b"k8s:enc:aesgcm:v1:key2:")
 
         await eventually(written_by_new_key, "the new key is taken up", within=10, pause=0.3)
-        with pytest.raises(NotFound):
-            await other.get(SECRETS, "new", "vault")
+        for refused in (other.get(SECRETS, "new", "vault"), other.delete(SECRETS, "new", "vault"),
+                        other.list(SECRETS), other.list(SECRETS, "vault")):  # fmt: skip
+            with pytest.raises(InternalError, match="unable to transform key .*/vault/new.*k8s:enc:aesgcm:v1:key2"):
+                await refused
+        assert (await other.get(SECRETS, "old", "vault"))["data"]
+        await other.list(SECRETS, "default")
         with pytest.raises(AlreadyExists):
             await other.create(SECRETS, secret("new"))
         configure(files[1], key(2), key(1), IDENTITY)
