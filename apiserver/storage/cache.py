@@ -177,7 +177,7 @@ class Cache:
 
     async def _load(self) -> None:
         latest = await self._etcd.revision()
-        if self.loaded.is_set() or self._collections:
+        if self.loaded.is_set() or self.revision:
             self._reconcile(await self._read(latest))
             return
         try:
@@ -185,6 +185,7 @@ class Cache:
         except Compacted:
             state = await self._read(await self._etcd.oldest_revision(keys.REGISTRY))
         self._floor = state.revision
+        self._collections.clear()  # empty ones, of those who asked before there was anything
         for name, objects in state.objects.items():
             self.collection(name).fill(objects)
         self._advance(state.revision)

@@ -139,6 +139,21 @@ async def surely(write: Any) -> Any:
 # ---- one object
 
 
+async def test_who_asks_before_there_is_anything_does_not_keep_it_from_coming(
+    etcd: EtcdServer, store: Store, ns: str
+) -> None:
+    await store.create(CONFIG_MAPS, config(ns, "a"))
+    other = await started(etcd)
+    try:
+        assert other.peek(CONFIG_MAPS, ns, "a") is None
+        assert other.count(CONFIG_MAPS) == 0
+        await asyncio.wait_for(other.wait_ready(), 10)
+        assert other.peek(CONFIG_MAPS, ns, "a") is not None
+        assert other.count(CONFIG_MAPS, ns) == 1
+    finally:
+        await other.stop()
+
+
 async def test_an_object_lives(store: Store, ns: str) -> None:
     made = await store.create(CONFIG_MAPS, config(ns, "a", app="web"))
     assert made.raw.startswith(b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{')
