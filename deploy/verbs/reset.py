@@ -100,7 +100,8 @@ def _remove_data(layout: Layout) -> str:
     for path in (layout.pki, layout.etcd, layout.run, layout.logs, layout.docker, layout.nodes):
         shutil.rmtree(path, ignore_errors=True)
     shutil.rmtree(layout.root / "kubeconfig-before", ignore_errors=True)
-    for path in (*layout.root.glob("*.kubeconfig"), layout.cluster_file, layout.changes_file, layout.lock):
+    files = (layout.audit_policy, layout.cluster_file, layout.changes_file, layout.lock)
+    for path in (*layout.root.glob("*.kubeconfig"), *files):
         path.unlink(missing_ok=True)
     shutil.rmtree(Path("/run/sampan"), ignore_errors=True)
     if not any(layout.root.iterdir()):

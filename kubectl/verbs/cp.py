@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import tarfile
 import tempfile
 from pathlib import Path, PurePosixPath
-from typing import Annotated, BinaryIO
+from typing import IO, Annotated, BinaryIO
 
 import typer
 
@@ -68,14 +70,34 @@ def _pack(spool: BinaryIO, path: str, name: str) -> None:
 
 
 def _unpack(spool: BinaryIO, name: str, place: Path) -> None:
-    """What came as `name` becomes `place`, or goes into it when it is a directory."""
+    """What came as `name` becomes `place`, or goes into it when it is a directory. Files and directories come, links
+    do not, and nothing leads out of it."""
     spool.seek(0)
     if place.is_dir():
         place /= name
     with tarfile.open(fileobj=spool) as archive:
         for member in archive:
-            member.name = str(PurePosixPath(place.name, PurePosixPath(member.name).relative_to(name)))
-            archive.extract(member, place.parent, filter="data")  # links that lead out of it are refused
+            path = PurePosixPath(member.name)
+            inside = path.parts[len(PurePosixPath(name).parts) :]
+            if not path.is_relative_to(name) or ".." in inside:
+                _warn(f'file "{member.name}" is outside target destination, skipping')
+            elif member.isdir():
+                place.joinpath(*inside).mkdir(parents=True, exist_ok=True)
+            elif (content := archive.extractfile(member) if member.isreg() else None) is not None:
+                _write(place.joinpath(*inside), content, member.mode)
+            else:
+                _warn(f'skipping "{member.name}": neither a file nor a directory')
+
+
+def _write(path: Path, content: IO[bytes], mode: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        shutil.copyfileobj(content, file)
+    path.chmod(0o600 | mode & 0o755)
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
 
 
 async def _run(
