@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from api.cel.values import EvaluationError, parse_duration
-from api.errors import ApiError, BadRequest, InternalError, Timeout, Unauthorized
+from api.errors import ApiError, BadRequest, Forbidden, InternalError, ServiceUnavailable, Timeout, Unauthorized
 from apiserver.auth.authorizer import forbidden
 from apiserver.auth.handshake import Handshakes
 from apiserver.auth.impersonation import effective_user
@@ -71,7 +71,7 @@ class Door:
         try:
             answer = await self._admit(request)
         except ApiError as error:
-            answer = error_reply(error)
+            answer = error_reply(self._as_far_as_known(error))
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             answer = error_reply(InternalError("Internal error occurred: see the log of the server"))
@@ -154,6 +154,16 @@ class Door:
         self._audit.received(request, user)
         if request.impersonates:
             request.user = effective_user(request, user, context.authorizer)
+
+    def _as_far_as_known(self, error: ApiError) -> ApiError:
+        """While nothing has been read yet, whose a token is and what a user may do are not known: 401 and 403 would not
+        be true, and clients give up on them."""
+        if isinstance(error, Unauthorized | Forbidden):
+            try:
+                self._context.store.check_filled()
+            except ServiceUnavailable as unknown:
+                return unknown
+        return error
 
     def _authorize(self, request: Request) -> None:
         """Forbidden"""
@@ -245,7 +255,7 @@ class Door:
                 if not isinstance(answer, Stream):
                     raise BadRequest("this path is not served over WebSocket")
             except ApiError as error:
-                answer = error_reply(error)
+                answer = error_reply(self._as_far_as_known(error))
                 await _refuse(request, answer, send)
                 return
             if request.trail is not None:

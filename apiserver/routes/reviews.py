@@ -133,6 +133,7 @@ def _handler(status: _Status) -> Handler:
         await context.admission.mutate(attempt)
         await context.admission.validate(attempt)
         review = attempt.new()
+        context.store.check_filled()  # else every answer would be no
         review["metadata"].setdefault("creationTimestamp", meta.rfc3339(context.now()))
         review["status"] = await status(context, request, review)
         return json_reply(review, 201)

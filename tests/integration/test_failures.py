@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
+import ssl
 import time
+from pathlib import Path
 
 import pytest
 from kubernetes.client import ApiException, CoreV1Api
@@ -17,7 +20,7 @@ from client.http import ApiClient
 from client.informer import Informer
 from tests.harness.apiserver import ApiServer
 from tests.harness.etcd import EtcdServer
-from tests.harness.eventually import eventually
+from tests.harness.eventually import eventually, eventually_sync
 from tests.harness.upstream import Kubectl
 from tests.integration.manifests import config_map
 
@@ -92,6 +95,41 @@ async def test_without_etcd_the_server_says_so_quickly(
         await asyncio.to_thread(etcd_server.wait_ready)
     await eventually(apiserver.is_ready, "ready again", within=15)
     assert (await ours.get(CONFIG_MAPS, "a", namespace))["metadata"]["name"] == "a"
+
+
+def test_a_server_that_has_read_nothing_yet_refuses_nobody_for_good(etcd_server: EtcdServer, tmp_path: Path) -> None:
+    """Whose a token is and what he may do is not known before: neither 401 nor 403 would be true."""
+    etcd = EtcdServer(tmp_path / "etcd", etcd_server.pki)
+    server = ApiServer(tmp_path / "apiserver", etcd)
+
+    def asked(token: str, method: str = "GET", path: str = "/api/v1/namespaces/default/pods", body: str = "") -> int:
+        """The status of the answer, 0 when there is none."""
+        context = ssl.create_default_context(cafile=server.pki.file("ca.crt"))
+        connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=context, timeout=5)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            connection.request(method, path, body or None, headers)
+            return connection.getresponse().status
+        except ConnectionRefusedError:
+            return 0
+        finally:
+            connection.close()
+
+    server.start(wait=False)
+    try:
+        eventually_sync(lambda: asked("visitor-token"), "the server answers")
+        tokens = ("visitor-token", "abcdef.0123456789abcdef", "")
+        assert [asked(token) for token in tokens] == [503, 503, 503]
+        review = json.dumps({"spec": {"user": "x", "nonResourceAttributes": {"path": "/version", "verb": "get"}}})
+        reviews = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        assert asked("steward-token", "POST", reviews, review) == 503
+        etcd.start()
+        server.wait_ready()
+        assert [asked(token) for token in tokens] == [403, 401, 403]
+        assert asked("steward-token", "POST", reviews, review) == 201
+    finally:
+        server.stop()
+        etcd.stop()
 
 
 async def test_a_stopped_server_ends_by_itself_and_watches_end_well(
