@@ -34,6 +34,7 @@ class LimitRanger(Plugin):
     name = "LimitRanger"
 
     def __init__(self, store: Store) -> None:
+        self._store = store
         self._ranges: dict[str, dict[str, list[Obj]]] = {}  # namespace → name → limits
         store.listen(LIMIT_RANGES, self._on_range)
 
@@ -51,6 +52,8 @@ class LimitRanger(Plugin):
         return (res, verb, subresource) in _DOORS
 
     def _limits(self, attempt: Attempt) -> Iterator[list[Obj]]:
+        """ServiceUnavailable while nothing has been read yet: what is not known is not unlimited."""
+        self._store.check_filled()
         ranges = self._ranges.get(attempt.namespace)
         if ranges and not (attempt.old is not None and meta.is_deleting(attempt.old)):
             yield from (ranges[name] for name in sorted(ranges))

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from api.builtin import LIMIT_RANGES, PERSISTENT_VOLUME_CLAIMS, PODS
-from api.errors import Forbidden
+from api.errors import Forbidden, ServiceUnavailable
 from api.meta import Obj
+from apiserver.admission.chain import Attempt
 from apiserver.admission.limit_ranger import LimitRanger
-from tests.unit.apiserver.admitting import Objects, admit
+from tests.unit.apiserver.admitting import ADMIN, Objects, admit
 
 
 def ranges(*limits: Obj, name: str = "r", namespace: str = "a") -> tuple[Any, Obj]:
@@ -120,6 +121,20 @@ async def test_limits_are_those_of_the_namespace() -> None:
         await admit(ranger, PODS, pod({"cpu": "1m"}))
     objects.remove(LIMIT_RANGES, "a", "s")
     await admit(ranger, PODS, pod({"cpu": "1m"}))
+
+
+async def test_before_anything_is_read_nothing_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a pod would come in without the defaults and limits of its namespace."""
+    objects = Objects()
+
+    def filling() -> None:
+        raise ServiceUnavailable("storage is (re)initializing")
+
+    monkeypatch.setattr(objects, "check_filled", filling)
+    ranger = LimitRanger(objects.store)
+    for judge in (ranger.mutate, ranger.validate):
+        with pytest.raises(ServiceUnavailable):
+            await judge(Attempt(ADMIN, "create", PODS, "", "a", "x", pod(), None))
 
 
 async def test_what_stays_as_it_was_is_not_judged_again() -> None:
