@@ -172,7 +172,10 @@ class Ledger:
         raise errors.conflict("", RESOURCE_QUOTAS.plural, sorted(written)[0])
 
     async def _commit(self, namespace: str, entries: list[_Entry], quotas: list[Quota]) -> bool:
-        """Whether that settles them; else what is known has become newer."""
+        """Whether that settles them; else what is known has become newer.
+
+        News may come before the answer: a quota that is no longer known by then has gone since.
+        """
         known, joint = self._namespaces[namespace].quotas, _joined([entry.txn for entry in entries])
         drafts: dict[str, Draft] = {}
         for quota in quotas:
@@ -186,7 +189,8 @@ class Ledger:
         outcome = await self._store.put("update", RESOURCE_QUOTAS, joint)
         if outcome.succeeded:
             for quota in quotas:
-                self._learn(namespace, drafts[quota.name].stored(outcome.revision), quota)
+                if quota.name in known:
+                    self._learn(namespace, drafts[quota.name].stored(outcome.revision), quota)
             for entry in entries:
                 _settle(entry, outcome)
             return True
@@ -196,10 +200,12 @@ class Ledger:
                 _settle(entry, Outcome(False, outcome.revision, found))
         for name in drafts:
             local, now = keys.local(namespace, name), outcome.found[keys.path(RESOURCE_QUOTAS, namespace, name)]
-            if now is None:
-                known.pop(name, None)
-            else:
+            if name not in known:
+                continue
+            if now is not None:
                 self._learn(namespace, decode(BUILTIN, local, now.value, now.revision))
+            elif known[name][0].revision <= outcome.revision:
+                del known[name]
         return False
 
 

@@ -201,3 +201,38 @@ async def test_a_quota_that_never_rests_is_a_conflict() -> None:
     with pytest.raises(Conflict, match='cannot be fulfilled on resourcequotas "q"'):
         await server.create("c")
     assert etcd.count(CONFIG_MAPS) == 0
+
+
+async def test_news_may_be_faster_than_the_answer() -> None:
+    """A quota that went right after it was written with an object must not come back, full, and refuse for ever."""
+    etcd, server = await one_server(used="0", hard="1")
+    real, path = etcd.txn, keys.path(RESOURCE_QUOTAS, "a", "q")
+
+    async def late(txn: Txn) -> Outcome:
+        outcome = await real(txn)
+        del etcd.objects[path]
+        server.listener("a/q", None)
+        return outcome
+
+    etcd.txn = late  # type: ignore[method-assign]  # somebody deletes it before the answer is here
+    assert await server.create("c")
+    etcd.txn = real  # type: ignore[method-assign]
+    assert await server.create("d")
+
+
+async def test_news_of_a_newer_quota_are_kept() -> None:
+    """It had gone when the write failed, and has come again before the answer."""
+    etcd, server = await one_server()
+    real, path = etcd.txn, keys.path(RESOURCE_QUOTAS, "a", "q")
+    del etcd.objects[path]
+
+    async def late(txn: Txn) -> Outcome:
+        outcome = await real(txn)
+        if path in txn.at and path not in etcd.objects:
+            etcd.write(RESOURCE_QUOTAS, stored_quota({"configmaps": "9"}, {"configmaps": "9"}))
+            await asyncio.sleep(0.02)
+        return outcome
+
+    etcd.txn = late  # type: ignore[method-assign]
+    with pytest.raises(Forbidden):
+        await server.create("c")
