@@ -222,14 +222,17 @@ class FieldSelector:
         return next((r.value for r in self.requirements if r.field == field and r.equal), None)
 
 
+def field_terms(text: str) -> list[str]:
+    """What a field selector is made of: commas part them, but for those that are escaped."""
+    return [term for term in re.split(r"(?<!\\),", text) if term]
+
+
 def parse_fields(
     text: str, supported: Callable[[str], bool], refusal: str = "field label not supported: {}"
 ) -> FieldSelector:
     """`metadata.name=a,spec.nodeName!=b`. BadRequest when malformed or when a field is not supported."""
     requirements: list[FieldRequirement] = []
-    for term in re.split(r"(?<!\\),", text):
-        if not term:
-            continue
+    for term in field_terms(text):
         match = re.match(r"^(.*?)(?<!\\)(==|!=|=)(.*)$", term, re.DOTALL)
         if match is None:
             raise BadRequest(f"invalid selector: '{term}'; can't understand '{term}'")

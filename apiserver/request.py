@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from api.errors import BadRequest, EntityTooLarge
+from api.selectors import field_terms
 from apiserver.auth.user import ANONYMOUS, User
 from apiserver.flow.level import Ticket
 
@@ -86,7 +87,7 @@ def parse(method: str, path: str, query: str = "") -> RequestInfo:
         elif verb == "delete":
             info.verb = "deletecollection"
         if "fieldSelector" in query and info.verb in ("list", "watch", "deletecollection"):
-            info.fields = dict(reversed(parse_qsl(query))).get("fieldSelector", "")
+            info.fields = dict(reversed(parse_qsl(query, keep_blank_values=True))).get("fieldSelector", "")
             info.name = selected_name(info.fields)
     return info
 
@@ -99,7 +100,8 @@ def _asks_to_watch(query: str) -> bool:
 
 def selected_name(selector: str) -> str:
     """The one name that a field selector allows: who may see one object may select it."""
-    names = [term.partition("=")[2].lstrip("=") for term in selector.split(",") if term.startswith("metadata.name=")]
+    named = (term for term in field_terms(selector) if term.startswith("metadata.name="))
+    names = [term.partition("=")[2].lstrip("=") for term in named]
     return names[0] if names and "/" not in names[0] and "\\" not in names[0] else ""
 
 

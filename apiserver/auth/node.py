@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from api.meta import Obj
+from api.selectors import field_terms
 from apiserver.auth import rules
 from apiserver.auth.rules import Rule
 from apiserver.auth.user import User
@@ -170,7 +171,7 @@ class Nodes:
         if asked.subresource or asked.verb not in _READ:
             return ""
         if asked.verb != "get":
-            if {f"spec.nodeName={node}", f"spec.nodeName=={node}"} & set(asked.fields.split(",")):
+            if {f"spec.nodeName={node}", f"spec.nodeName=={node}"} & set(field_terms(asked.fields)):
                 return None
             if not asked.name:
                 return "can only list/watch pods with spec.nodeName field selector"

@@ -328,6 +328,8 @@ owner bind RBAC/namespaces/team/roles/r
 
 node GET CORE/pods
 node GET CORE/pods?fieldSelector=spec.nodeName%3Dn2
+node GET CORE/pods?fieldSelector=&fieldSelector=spec.nodeName%3Dn1
+node GET CORE/pods?fieldSelector=metadata.name!%3Da%5C,spec.nodeName%3Dn1
 node GET TEAM/pods/theirs
 node GET TEAM/secrets
 node GET TEAM/secrets/theirs

@@ -80,6 +80,8 @@ def test_every_path_has_a_reading(method: str, path: str, query: str) -> None:
         ("GET", "fieldSelector=metadata.name!=foo", "list", ""),
         ("GET", "fieldSelector=metadata.name=a/b", "list", ""),
         ("GET", "fieldSelector=spec.nodeName=n&labelSelector=metadata.name=foo", "list", ""),
+        ("GET", "fieldSelector=&fieldSelector=metadata.name=foo", "list", ""),
+        ("GET", "fieldSelector=metadata.namespace!=a%5C,metadata.name=foo", "list", ""),
     ],
 )
 def test_a_selected_name_counts_as_named(method: str, query: str, verb: str, name: str) -> None:
