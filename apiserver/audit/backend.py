@@ -91,7 +91,7 @@ class Backend:
     def _line(self, record: Record) -> bytes:
         try:
             return record.line()
-        except (TypeError, ValueError):  # what JSON cannot say; all others are to be written
+        except Exception:  # whatever is wrong with this one, all others are to be written
             self.lost += 1
             log.exception("an audit event cannot be written")
             return b""

@@ -6,6 +6,7 @@ Names are those of upstream's log: `audit-2026-01-02T15-04-05.000.log` next to `
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import shutil
@@ -50,8 +51,15 @@ class LogFile:
         file = self._file or self._open()
         if self._most and self._size and self._size + len(data) > self._most:
             file = self._rotate(file)
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError:
+            with contextlib.suppress(OSError):  # a pipe, say
+                file.truncate(self._size)  # nothing is to follow half a line
+            raise
         self._size += len(data)
-        file.write(data)
 
     def close(self) -> None:
         if self._file is not None:
@@ -84,8 +92,9 @@ class LogFile:
         for path in full[: -self._backups] if self._backups else ():
             path.unlink(missing_ok=True)
         for path in full if self._days else ():
-            if path.exists() and path.stat().st_mtime < self._clock() - self._days * _DAY:
-                path.unlink()
+            with contextlib.suppress(FileNotFoundError):  # it has just been packed
+                if path.stat().st_mtime < self._clock() - self._days * _DAY:
+                    path.unlink()
 
 
 def _compressed(path: Path) -> None:

@@ -170,10 +170,15 @@ def _reference(request: Request, sent: Any) -> Obj:
 def _lean(data: Any) -> Any:
     """`data`, an object, list or table, without managed fields."""
     if isinstance(data, dict):
-        for each in (data, *(data.get("items") or ()), *(row.get("object") for row in data.get("rows") or ())):
-            if isinstance(each, dict) and isinstance(each.get("metadata"), dict):
+        rows = [row.get("object") for row in _dicts(data.get("rows"))]
+        for each in _dicts([data, *_dicts(data.get("items")), *rows]):
+            if isinstance(each.get("metadata"), dict):
                 each["metadata"].pop("managedFields", None)
     return data
+
+
+def _dicts(data: Any) -> list[Obj]:
+    return [each for each in data if isinstance(each, dict)] if isinstance(data, list) else []
 
 
 def _time(seconds: float) -> str:

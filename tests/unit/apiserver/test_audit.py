@@ -3,9 +3,12 @@ https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/ describe it.
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import os
 import re
+import resource
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +23,7 @@ from apiserver.audit import policy
 from apiserver.audit.backend import BATCH, BLOCKING, STRICT, Backend
 from apiserver.audit.logfile import LogFile
 from apiserver.audit.policy import METADATA, NONE, RECEIVED, REQUEST, REQUEST_RESPONSE, Policy
-from apiserver.audit.record import source_ips
+from apiserver.audit.record import Record, source_ips
 from apiserver.audit.trail import Auditor
 from apiserver.auth.user import User
 from apiserver.configfile import ConfigError
@@ -288,6 +291,16 @@ async def test_managed_fields_may_be_left_out(logged: Callable[..., Log]) -> Non
     assert log.events()[-1]["requestObject"] == {"metadata": {"name": "x"}}
 
 
+@pytest.mark.parametrize("odd", [{"items": 5}, {"rows": [1]}, {"rows": "abc"}, {"items": {"a": 1}}])
+async def test_no_shape_of_a_body_keeps_its_event_from_the_log(logged: Callable[..., Log], odd: dict[str, Any]) -> None:
+    """`items` and `rows` may be fields of a custom resource, and fields that there are not."""
+    log = logged("RequestResponse", more=", omitManagedFields: true")
+    body = orjson.dumps({"metadata": {"name": "x", "managedFields": []}, **odd})
+    await passed(log, asked("PUT", "/apis/example.com/v1/namespaces/a/boats/x", body), Reply(body))
+    assert log.events()[-1]["requestObject"] == {"metadata": {"name": "x"}, **odd}
+    assert log.events()[-1]["responseObject"] == {"metadata": {"name": "x"}, **odd}
+
+
 async def test_what_goes_on_has_a_stage_more(logged: Callable[..., Log]) -> None:
     """ResponseStarted: "This stage is only generated for long-running requests (e.g. watch)"."""
     log = logged()
@@ -409,6 +422,42 @@ async def test_a_batch_is_written_behind_and_what_does_not_fit_is_dropped(logged
     await log.auditor.start()
     await log.auditor.stop()
     assert len(log.events()) == 2
+
+
+async def test_what_cannot_be_told_leaves_the_log_running(
+    logged: Callable[..., Log], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, told = logged(mode=BATCH), Record.line
+
+    def broken(record: Record) -> bytes:
+        if record.stage == RECEIVED:
+            raise AttributeError("a mistake of ours")
+        return told(record)
+
+    monkeypatch.setattr(Record, "line", broken)
+    await passed(log, asked("GET", "/api/v1/pods"), Reply(b"{}"))
+    await log.auditor.start()
+    await log.auditor.stop()
+    assert ([event["stage"] for event in log.events()], log.backend.lost) == (["ResponseComplete"], 1)
+
+
+def test_a_line_that_the_disk_had_no_room_for_leaves_no_half(tmp_path: Path) -> None:
+    """write(2) may take only the beginning of what it is given."""
+    path = tmp_path / "audit.log"
+    file = LogFile(str(path))
+    file.write(b"one\n")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6, limits[1]))
+        with pytest.raises(OSError, match="too large"):
+            file.write(b"two\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, former)
+    file.write(b"three\n")
+    file.close()
+    assert path.read_bytes() == b"one\nthree\n"
 
 
 def test_a_full_file_goes_on_under_a_name_with_its_time(tmp_path: Path) -> None:
