@@ -54,6 +54,13 @@ def request_of(csr: Obj) -> x509.CertificateSigningRequest:
 # ---- what a signer signs
 
 
+def _alternatives(request: x509.CertificateSigningRequest) -> x509.SubjectAlternativeName:
+    try:
+        return request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return x509.SubjectAlternativeName([])
+
+
 class _Asked(NamedTuple):
     name: str
     organizations: list[str]
@@ -68,10 +75,7 @@ def _asked(csr: Obj) -> _Asked:
     def values(oid: ObjectIdentifier) -> list[str]:
         return [str(attribute.value) for attribute in subject.get_attributes_for_oid(oid)]
 
-    try:
-        alternatives = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        alternatives = x509.SubjectAlternativeName([])
+    alternatives = _alternatives(request)
     names = {kind: list[object](alternatives.get_values_for_type(type_)) for kind, type_ in _NAMES.items()}
     return _Asked(
         (values(NameOID.COMMON_NAME) or [""])[-1],
@@ -198,11 +202,10 @@ def sign(csr: Obj, by: Authority, longest: timedelta, now: datetime) -> bytes:
         builder = builder.add_extension(x509.KeyUsage(**keys), critical=True)
     if extended:
         builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
-    try:
-        names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        builder = builder.add_extension(names.value, critical=not list(request.subject))
-    except x509.ExtensionNotFound:
-        pass
+    judged = tuple(_NAMES.values())
+    names: list[x509.GeneralName] = [name for name in _alternatives(request) if isinstance(name, judged)]
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=not list(request.subject))
     return builder.sign(by.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 

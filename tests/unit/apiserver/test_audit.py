@@ -3,7 +3,6 @@ https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/ describe it.
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import os
 import re

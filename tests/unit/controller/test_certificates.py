@@ -35,6 +35,8 @@ NAMES: dict[str, x509.GeneralName] = {
     "DNS": x509.DNSName("n1"), "IP": x509.IPAddress(ip_address("10.0.0.1")), "Email": x509.RFC822Name("a@b.c"),
     "URI": x509.UniformResourceIdentifier("spiffe://x"),
 }  # fmt: skip
+UPN = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), b"\x0c\x04root")
+ALL_NAMES = {**NAMES, "Other": UPN}
 
 
 def csr(signer: str, who: tuple[str, ...], usages: tuple[str, ...], names: tuple[str, ...] = (), **spec: Any) -> Obj:
@@ -42,7 +44,9 @@ def csr(signer: str, who: tuple[str, ...], usages: tuple[str, ...], names: tuple
     name = x509.Name([*subject, x509.NameAttribute(NameOID.COMMON_NAME, who[0])])
     builder = x509.CertificateSigningRequestBuilder().subject_name(name)
     if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName([NAMES[kind] for kind in names]), critical=False)
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName([ALL_NAMES[kind] for kind in names]), critical=False
+        )
     pem = builder.sign(KEY, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     spec = {"signerName": signer, "request": b64encode(pem).decode(), "usages": list(usages), **spec}
     return {"metadata": {"name": "c", "creationTimestamp": meta.rfc3339(NOW)}, "spec": spec}
@@ -107,6 +111,14 @@ def test_a_certificate_is_what_was_asked_for() -> None:
     ]
     assert made.not_valid_after_utc == NOW + timedelta(hours=1)
     assert made.not_valid_before_utc == NOW - timedelta(minutes=5)
+
+
+def test_names_of_kinds_that_no_signer_looks_at_are_left_out() -> None:
+    """Go's x509.CreateCertificate knows DNS, Email, IP and URI alone: what is not judged is not signed."""
+    for names in (("Other",), ("Other", "DNS")):
+        made = signed(csr(plan.UNKNOWN, ("any",), SERVER, names))
+        found = [e.value for e in made.extensions if isinstance(e.value, x509.SubjectAlternativeName)]
+        assert [list(one) for one in found] == [[NAMES[name]] for name in names[1:]]
 
 
 @pytest.mark.parametrize(
