@@ -12,20 +12,20 @@ from api.builtin import NODES, PODS, SERVICES
 from client.daemon import Daemon
 from client.events import EventRecorder
 from client.informer import Informer
-from kubelet.docker_runtime import DockerRuntime
-from kubelet.hooks import Hooks
-from kubelet.images import Images
-from kubelet.lookup import Lookup
-from kubelet.network import PodNetwork
-from kubelet.node import NodeAgent
-from kubelet.node_status import MOST_PODS
-from kubelet.pleg import Observer
-from kubelet.pods import Pods
-from kubelet.runner import Facts, Runner, may_lower_oom_score
-from kubelet.server import Server
-from kubelet.status_manager import StatusManager
+from kubelet.docker.observer import Observer
+from kubelet.docker.runtime import DockerRuntime
+from kubelet.images.puller import Images
+from kubelet.network.pod_network import PodNetwork
+from kubelet.node.agent import NodeAgent
+from kubelet.node.status import MOST_PODS
+from kubelet.pods.lookup import Lookup
+from kubelet.pods.pods import Pods
+from kubelet.pods.runner import Facts, Runner, may_lower_oom_score
+from kubelet.pods.status_manager import StatusManager
+from kubelet.pods.workers import Shared
+from kubelet.probing.handlers import Hooks
+from kubelet.server.app import Server
 from kubelet.volumes.manager import Volumes
-from kubelet.workers import Shared
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.meta import Obj
-from kubelet.lookup import Lookup
+from kubelet.pods.lookup import Lookup
 
 
 class VolumeError(Exception):

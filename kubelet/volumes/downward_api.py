@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kubelet.environment import ConfigError, Sources, pod_field, resource_field
-from kubelet.model import find_container
+from kubelet.pods.environment import ConfigError, Sources, pod_field, resource_field
+from kubelet.pods.model import find_container
 from kubelet.volumes.base import Context, File, Payload, VolumeError
 
 

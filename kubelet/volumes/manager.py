@@ -16,9 +16,9 @@ from typing import Any
 from api.errors import ApiError
 from api.meta import Obj
 from client import log
-from kubelet.container_config import Mount
-from kubelet.environment import ConfigError, expand
-from kubelet.lookup import Lookup
+from kubelet.docker.container_config import Mount
+from kubelet.pods.environment import ConfigError, expand
+from kubelet.pods.lookup import Lookup
 from kubelet.volumes import atomic, config_map, downward_api, empty_dir, host_path, mounts, projected, secret
 from kubelet.volumes.base import Context, Payload, VolumeError
 

@@ -16,9 +16,9 @@ from aiohttp import web
 
 from api.builtin import NODES, PODS
 from client.http import ApiClient
-from kubelet.docker_streams import Stream
-from kubelet.streaming import port_forward, remote_command
-from kubelet.streaming.remote_command import Command
+from kubelet.docker.streams import Stream
+from kubelet.server.streaming import port_forward, remote_command
+from kubelet.server.streaming.remote_command import Command
 from tests.harness.apiserver import ApiServer
 
 

@@ -24,7 +24,7 @@ from kubernetes.stream import portforward, stream
 from api.builtin import NODES
 from client.http import ApiClient
 from client.spdy import Data, Framing, Replied
-from kubelet.streaming.port_forward import BUFFER
+from kubelet.server.streaming.port_forward import BUFFER
 from tests.harness.apiserver import ApiServer
 from tests.harness.eventually import eventually
 from tests.harness.upstream import Kubectl

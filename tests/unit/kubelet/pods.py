@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from api.meta import Obj
-from kubelet.model import SANDBOX, Container, PodContainers
+from kubelet.pods.model import SANDBOX, Container, PodContainers
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

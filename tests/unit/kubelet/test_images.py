@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from client.clock import FakeClock, settle
-from kubelet.docker_runtime import Image, Refused
-from kubelet.images import ImageFailure, Images, Pulling, duration
+from kubelet.docker.runtime import Image, Refused
+from kubelet.images.puller import ImageFailure, Images, Pulling, duration
 
 
 class Runtime:

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, cast
 
 import pytest
 
-from kubelet.docker_runtime import Refused
-from kubelet.model import SANDBOX, Container
-from kubelet.network import PodNetwork, free_address, publishes_host_ports
+from kubelet.docker.runtime import Refused
+from kubelet.network.pod_network import PodNetwork, free_address, publishes_host_ports
+from kubelet.pods.model import SANDBOX, Container
 
 SUBNET = ipaddress.IPv4Network("10.244.7.0/28")  # ours: .2 to .11, Docker's: .12 to .15
 POOL = {"Subnet": "10.244.7.0/28", "IPRange": "10.244.7.12/30", "Gateway": "10.244.7.1"}

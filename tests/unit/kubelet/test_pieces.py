@@ -12,13 +12,18 @@ import pytest
 
 from api.errors import BadRequest
 from api.meta import get_condition
-from kubelet import auth, container_config, container_logs, names, network, node_status, qos, sandbox_image
-from kubelet.container_config import Mount, Surroundings
-from kubelet.docker_runtime import parse_docker_time, split_reference
-from kubelet.environment import ConfigError, Sources, build, expand, resource_field
-from kubelet.images import pull_policy
-from kubelet.probes import Settings, Streak
-from kubelet.streaming.remote_command import outcome
+from kubelet.docker import container_config, sandbox_image
+from kubelet.docker.container_config import Mount, Surroundings
+from kubelet.docker.runtime import parse_docker_time, split_reference
+from kubelet.images.puller import pull_policy
+from kubelet.network import names
+from kubelet.network import pod_network as network
+from kubelet.node import status as node_status
+from kubelet.pods import qos
+from kubelet.pods.environment import ConfigError, Sources, build, expand, resource_field
+from kubelet.probing.prober import Settings, Streak
+from kubelet.server import auth, container_logs
+from kubelet.server.streaming.remote_command import outcome
 from kubelet.volumes import atomic, host_path
 from kubelet.volumes.base import File, VolumeError, choose
 from tests.unit.kubelet.pods import NOW, pod

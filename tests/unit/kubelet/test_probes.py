@@ -6,9 +6,9 @@ from typing import Any
 
 from api.meta import Obj
 from client.clock import FakeClock
-from kubelet.docker_runtime import Unreachable
-from kubelet.hooks import HookFailure
-from kubelet.probes import Prober
+from kubelet.docker.runtime import Unreachable
+from kubelet.probing.handlers import HookFailure
+from kubelet.probing.prober import Prober
 from tests.unit.kubelet.pods import deleted, pod, running, sandbox, seen
 
 

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from api.meta import Obj, get_condition
-from kubelet import status
-from kubelet.model import Failure, PodContainers, Probes
-from kubelet.sync import Memory, Plan
+from kubelet.pods import status
+from kubelet.pods.model import Failure, PodContainers, Probes
+from kubelet.pods.sync import Memory, Plan
 from tests.unit.kubelet.pods import NOW, deleted, exited, pod, running, sandbox, seen
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from api.errors import ApiError, Conflict, NotFound, ServiceUnavailable
 from api.meta import Obj
 from client.clock import FakeClock, settle
-from kubelet.status_manager import StatusManager, with_others
+from kubelet.pods.status_manager import StatusManager, with_others
 from tests.unit.kubelet.pods import pod
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import pytest
 
 from api.errors import BadRequest
-from kubelet.streaming.channels import DIALECTS, STDIN, STDOUT, dialect
-from kubelet.streaming.port_forward import asked_ports
-from kubelet.streaming.remote_command import parse_sizes
+from kubelet.server.streaming.channels import DIALECTS, STDIN, STDOUT, dialect
+from kubelet.server.streaming.port_forward import asked_ports
+from kubelet.server.streaming.remote_command import parse_sizes
 
 
 @pytest.mark.parametrize("name", ["", *DIALECTS])

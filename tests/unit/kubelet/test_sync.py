@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from kubelet.model import BackOff, Failure, Probes
-from kubelet.sync import (
+from kubelet.pods.model import BackOff, Failure, Probes
+from kubelet.pods.sync import (
     Finish,
     Kill,
     MakeSandbox,

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.meta import Obj
-from kubelet.model import SANDBOX, Container, PodContainers
-from kubelet.sync import Finish, Kill, MakeSandbox, Memory, Remove, StartContainer, StopSandbox, decide
+from kubelet.pods.model import SANDBOX, Container, PodContainers
+from kubelet.pods.sync import Finish, Kill, MakeSandbox, Memory, Remove, StartContainer, StopSandbox, decide
 from tests.unit.kubelet.pods import NOW, deleted, pod
 
 

@@ -15,7 +15,7 @@ from api.errors import NotFound, ServiceUnavailable
 from api.meta import Obj
 from client.clock import FakeClock
 from client.http import ApiClient
-from kubelet.lookup import Lookup
+from kubelet.pods.lookup import Lookup
 from kubelet.volumes import projected
 from kubelet.volumes.base import Context
 from tests.unit.kubelet.pods import pod

@@ -12,16 +12,16 @@ import pytest
 
 from api.meta import Obj
 from client.clock import FakeClock
-from kubelet.docker_labels import CONTAINER_NAME, POD_UID, RESTART_COUNT, SANDBOX_ID, SPEC_HASH
-from kubelet.docker_runtime import DockerRuntime, Event, Image, Missing, Refused
-from kubelet.images import Images
-from kubelet.model import SANDBOX, Container
-from kubelet.network import PodNetwork
-from kubelet.pleg import Observer
-from kubelet.runner import Facts, Runner
-from kubelet.status_manager import StatusManager
+from kubelet.docker.labels import CONTAINER_NAME, POD_UID, RESTART_COUNT, SANDBOX_ID, SPEC_HASH
+from kubelet.docker.observer import Observer
+from kubelet.docker.runtime import DockerRuntime, Event, Image, Missing, Refused
+from kubelet.images.puller import Images
+from kubelet.network.pod_network import PodNetwork
+from kubelet.pods.model import SANDBOX, Container
+from kubelet.pods.runner import Facts, Runner
+from kubelet.pods.status_manager import StatusManager
+from kubelet.pods.workers import PodWorker, Shared
 from kubelet.volumes.manager import Volumes
-from kubelet.workers import PodWorker, Shared
 from tests.unit.kubelet.pods import deleted, pod
 from tests.unit.kubelet.test_probes import Recorder
 

@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from api.meta import Obj, is_deleting, parse_time
-from kubelet.model import (
+from kubelet.pods.model import (
     BackOff,
     Container,
     Failure,

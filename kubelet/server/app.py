@@ -10,14 +10,14 @@ from api.errors import ApiError, BadRequest, Forbidden, InternalError, NotFound,
 from api.meta import Obj
 from client import metrics
 from client.clock import Clock
-from kubelet import auth, container_logs
-from kubelet.docker_runtime import DockerRuntime, Missing, RuntimeFailure
-from kubelet.model import Container, find_container
-from kubelet.pleg import Observer
-from kubelet.pods import Pods
-from kubelet.streaming import netns, port_forward, remote_command
-from kubelet.streaming.port_forward import Connection
-from kubelet.streaming.remote_command import Command
+from kubelet.docker.observer import Observer
+from kubelet.docker.runtime import DockerRuntime, Missing, RuntimeFailure
+from kubelet.pods.model import Container, find_container
+from kubelet.pods.pods import Pods
+from kubelet.server import auth, container_logs
+from kubelet.server.streaming import netns, port_forward, remote_command
+from kubelet.server.streaming.port_forward import Connection
+from kubelet.server.streaming.remote_command import Command
 
 _OPEN_PATHS = ("/healthz",)
 

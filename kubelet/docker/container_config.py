@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.meta import Obj
-from kubelet import qos
-from kubelet.docker_labels import (
+from kubelet.docker.labels import (
     CONTAINER_NAME,
     GRACE,
     NETWORK,
@@ -25,9 +24,10 @@ from kubelet.docker_labels import (
     TERMINATION_LOG,
     TERMINATION_POLICY,
 )
-from kubelet.environment import ConfigError, expand
-from kubelet.model import SANDBOX, grace_period, spec_hash
-from kubelet.names import hostname_and_domain
+from kubelet.network.names import hostname_and_domain
+from kubelet.pods import qos
+from kubelet.pods.environment import ConfigError, expand
+from kubelet.pods.model import SANDBOX, grace_period, spec_hash
 
 _LOGS = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}}
 

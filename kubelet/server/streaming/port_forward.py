@@ -23,8 +23,8 @@ from aiohttp import WSMsgType, web
 from api.errors import BadRequest
 from client import log
 from client.spdy import PROTOCOL_ERROR, Data, Event, Framing, Opened, Pinged, Reset, SpdyError
-from kubelet.streaming.channels import DIALECTS, dialect
-from kubelet.streaming.pipe import InWebSocket, Pipe, agree, hung_up, take_over, wants_spdy, websocket
+from kubelet.server.streaming.channels import DIALECTS, dialect
+from kubelet.server.streaming.pipe import InWebSocket, Pipe, agree, hung_up, take_over, wants_spdy, websocket
 
 _log = log.get("port-forward")
 

@@ -15,7 +15,7 @@ from api.meta import Obj, resource_version
 from client import log
 from client.clock import Clock
 from client.http import ApiClient
-from kubelet.status import OWNED_CONDITIONS, same
+from kubelet.pods.status import OWNED_CONDITIONS, same
 
 _log = log.get("status")
 _AT_ONCE = 8

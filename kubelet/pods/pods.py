@@ -8,10 +8,10 @@ from api.meta import Obj
 from client import log
 from client.clock import Clock
 from client.informer import Informer
-from kubelet.docker_runtime import RuntimeFailure
-from kubelet.pleg import Observer
+from kubelet.docker.observer import Observer
+from kubelet.docker.runtime import RuntimeFailure
+from kubelet.pods.workers import PodWorker, Shared, orphan
 from kubelet.volumes.manager import Volumes
-from kubelet.workers import PodWorker, Shared, orphan
 
 _log = log.get("pods")
 _HOUSEKEEPING_SECONDS = 60.0

@@ -11,8 +11,8 @@ from typing import Any
 
 import aiohttp
 
-from kubelet.docker_runtime import DockerRuntime
-from kubelet.model import Container, find_container
+from kubelet.docker.runtime import DockerRuntime
+from kubelet.pods.model import Container, find_container
 
 _OUTPUT_BYTES = 10 * 1024
 _USER_AGENT = "kube-probe/1.35"

@@ -14,11 +14,11 @@ from aiohttp import web
 
 from api.errors import ApiError, BadRequest, InternalError
 from client import log
-from kubelet.docker_runtime import RuntimeFailure
-from kubelet.docker_streams import Stream
-from kubelet.streaming.channels import DIALECTS, ERROR, RESIZE, STDERR, STDIN, STDOUT, dialect
-from kubelet.streaming.clients import STREAM_PROTOCOLS, Client, SpdyClient, Status, WebSocketClient
-from kubelet.streaming.pipe import agree, hung_up, take_over, wants_spdy, websocket
+from kubelet.docker.runtime import RuntimeFailure
+from kubelet.docker.streams import Stream
+from kubelet.server.streaming.channels import DIALECTS, ERROR, RESIZE, STDERR, STDIN, STDOUT, dialect
+from kubelet.server.streaming.clients import STREAM_PROTOCOLS, Client, SpdyClient, Status, WebSocketClient
+from kubelet.server.streaming.pipe import agree, hung_up, take_over, wants_spdy, websocket
 
 _log = log.get("remote-command")
 

@@ -7,7 +7,7 @@ import asyncio
 import os
 import socket
 
-from kubelet import netlink
+from kubelet.network import netlink
 
 _LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 

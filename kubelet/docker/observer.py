@@ -16,8 +16,8 @@ from pathlib import Path
 from client import log
 from client.backoff import Backoff
 from client.clock import Clock
-from kubelet.docker_runtime import DockerRuntime, Missing, RuntimeFailure, Unreachable
-from kubelet.model import Container, PodContainers
+from kubelet.docker.runtime import DockerRuntime, Missing, RuntimeFailure, Unreachable
+from kubelet.pods.model import Container, PodContainers
 
 _log = log.get("pleg")
 RELIST_SECONDS = 60.0

@@ -27,8 +27,8 @@ import docker.errors  # type: ignore[import-untyped]  # the package has no types
 import requests.exceptions
 from docker.api.client import APIClient  # type: ignore[import-untyped]  # the same
 
-from kubelet import docker_streams
-from kubelet.docker_labels import (
+from kubelet.docker import streams as docker_streams
+from kubelet.docker.labels import (
     CLUSTER_LABEL,
     CONTAINER_NAME,
     GRACE,
@@ -43,8 +43,8 @@ from kubelet.docker_labels import (
     TERMINATION_LOG,
     TERMINATION_POLICY,
 )
-from kubelet.docker_streams import Stream, StreamError
-from kubelet.model import SANDBOX, Container
+from kubelet.docker.streams import Stream, StreamError
+from kubelet.pods.model import SANDBOX, Container
 
 _CALL_SECONDS = 120
 _WORKERS, _LOOKERS = 6, 3

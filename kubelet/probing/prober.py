@@ -15,9 +15,9 @@ from api.meta import Obj, is_deleting
 from client import log
 from client.clock import Clock
 from client.events import EventRecorder
-from kubelet.docker_runtime import RuntimeFailure
-from kubelet.hooks import HookFailure, Hooks
-from kubelet.model import Container, PodContainers, Probes, field_path, find_container
+from kubelet.docker.runtime import RuntimeFailure
+from kubelet.pods.model import Container, PodContainers, Probes, field_path, find_container
+from kubelet.probing.handlers import HookFailure, Hooks
 
 _log = log.get("probes")
 KINDS = ("startup", "liveness", "readiness")

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from api.meta import Obj, get_condition, is_deleting, rfc3339
-from kubelet.model import (
+from kubelet.pods.model import (
     Container,
     PodContainers,
     is_sidecar,
@@ -23,8 +23,8 @@ from kubelet.model import (
     spec_ephemeral_containers,
     spec_init_containers,
 )
-from kubelet.qos import qos_class
-from kubelet.sync import Memory, Plan
+from kubelet.pods.qos import qos_class
+from kubelet.pods.sync import Memory, Plan
 
 OWNED_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
 

@@ -20,17 +20,19 @@ from client import log
 from client.backoff import Backoff
 from client.clock import Clock
 from client.events import EventRecorder
-from kubelet import container_config, environment, names
-from kubelet.container_config import Mount, Surroundings, container_name
-from kubelet.docker_runtime import DockerRuntime, Image, Refused, RuntimeFailure, Unreachable
-from kubelet.environment import ConfigError, Sources
-from kubelet.hooks import HookFailure, Hooks
-from kubelet.images import ImageFailure, Images, pull_policy
-from kubelet.lookup import Lookup
-from kubelet.model import SANDBOX, Container, Failure, field_path, find_container
-from kubelet.network import PodNetwork
-from kubelet.pleg import Observer
-from kubelet.sandbox_image import IMAGE, archive
+from kubelet.docker import container_config
+from kubelet.docker.container_config import Mount, Surroundings, container_name
+from kubelet.docker.observer import Observer
+from kubelet.docker.runtime import DockerRuntime, Image, Refused, RuntimeFailure, Unreachable
+from kubelet.docker.sandbox_image import IMAGE, archive
+from kubelet.images.puller import ImageFailure, Images, pull_policy
+from kubelet.network import names
+from kubelet.network.pod_network import PodNetwork
+from kubelet.pods import environment
+from kubelet.pods.environment import ConfigError, Sources
+from kubelet.pods.lookup import Lookup
+from kubelet.pods.model import SANDBOX, Container, Failure, field_path, find_container
+from kubelet.probing.handlers import HookFailure, Hooks
 from kubelet.volumes.base import VolumeError
 from kubelet.volumes.manager import Volumes
 

@@ -18,8 +18,8 @@ from aiohttp import WSMsgType, web
 
 from api.errors import BadRequest
 from client.spdy import INVALID_STREAM, PROTOCOL_ERROR, Data, Framing, Opened, Pinged, SpdyError
-from kubelet.streaming.channels import CLOSE, ERROR, RESIZE, STDERR, STDIN, STDOUT, Dialect
-from kubelet.streaming.pipe import Raw
+from kubelet.server.streaming.channels import CLOSE, ERROR, RESIZE, STDERR, STDIN, STDOUT, Dialect
+from kubelet.server.streaming.pipe import Raw
 
 Status = Mapping[str, Any]
 STREAM_PROTOCOLS = ("v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io")

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from client.clock import Clock
-from kubelet.docker_runtime import DockerRuntime, Image, RuntimeFailure
+from kubelet.docker.runtime import DockerRuntime, Image, RuntimeFailure
 
 _FIRST_DELAY, _LONGEST_DELAY = 10.0, 300.0
 _TRUST_SECONDS = 30.0

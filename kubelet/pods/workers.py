@@ -20,16 +20,14 @@ from client.backoff import Backoff
 from client.clock import Clock, Timer
 from client.events import EventRecorder
 from client.http import ApiClient
-from kubelet import status as statuses
-from kubelet.docker_runtime import RuntimeFailure
-from kubelet.hooks import Hooks
-from kubelet.images import Pulling
-from kubelet.model import Container, field_path, find_container, is_terminal
-from kubelet.pleg import Observer
-from kubelet.probes import Prober
-from kubelet.runner import Runner, TryFailed
-from kubelet.status_manager import StatusManager
-from kubelet.sync import (
+from kubelet.docker.observer import Observer
+from kubelet.docker.runtime import RuntimeFailure
+from kubelet.images.puller import Pulling
+from kubelet.pods import status as statuses
+from kubelet.pods.model import Container, field_path, find_container, is_terminal
+from kubelet.pods.runner import Runner, TryFailed
+from kubelet.pods.status_manager import StatusManager
+from kubelet.pods.sync import (
     Action,
     Finish,
     Kill,
@@ -41,6 +39,8 @@ from kubelet.sync import (
     StopSandbox,
     decide,
 )
+from kubelet.probing.handlers import Hooks
+from kubelet.probing.prober import Prober
 from kubelet.volumes.manager import Volumes
 
 _log = log.get("worker")

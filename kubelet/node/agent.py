@@ -19,10 +19,10 @@ from client.clock import Clock
 from client.events import EventRecorder
 from client.http import ApiClient
 from client.informer import Informer
-from kubelet import node_status
-from kubelet.docker_runtime import DockerRuntime, Image, RuntimeFailure
-from kubelet.network import PodNetwork
-from kubelet.runner import Facts
+from kubelet.docker.runtime import DockerRuntime, Image, RuntimeFailure
+from kubelet.network.pod_network import PodNetwork
+from kubelet.node import status as node_status
+from kubelet.pods.runner import Facts
 from kubelet.volumes.manager import Volumes
 
 _log = log.get("node")

@@ -19,10 +19,10 @@ from typing import Any
 
 from api.meta import Obj
 from client import log
-from kubelet import netlink
-from kubelet.docker_labels import NETWORK
-from kubelet.docker_runtime import DockerRuntime, Refused
-from kubelet.model import Container
+from kubelet.docker.labels import NETWORK
+from kubelet.docker.runtime import DockerRuntime, Refused
+from kubelet.network import netlink
+from kubelet.pods.model import Container
 
 BRIDGE = "sampan0"
 _DIRECT_ROUTING_SINCE = (28,)
