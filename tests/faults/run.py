@@ -1,0 +1,87 @@
+"""A cluster whose pods come and go while one of its daemons is killed at random moments; then what came of it."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import kubernetes
+
+from tests.faults import judge
+from tests.faults.churn import KINDS, Churn, Obj
+from tests.faults.record import Record
+from tests.harness.cluster import Cluster
+from tests.harness.eventually import eventually_sync
+
+_LONGEST_PAUSE = 2.5
+_SETTLE_SECONDS = 120
+
+
+@dataclass(slots=True)
+class Report:
+    kills: int = 0
+    pods: int = 0
+    deleted: int = 0
+    containers: int = 0
+    findings: list[str] = field(default_factory=list)
+
+
+def torment(
+    cluster: Cluster,
+    namespace: str,
+    kill: Callable[[], None],
+    *,
+    kills: int,
+    size: int,
+    seed: int,
+    starts_survive: bool = True,
+    exits_survive: bool = True,
+) -> Report:
+    """`kill` ends the daemon and returns when its successor is there; the other two as in victims.Victim."""
+    core = kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config(str(cluster.kubeconfig)))
+    dice, report = random.Random(seed), Report()
+    record, churn = Record(cluster.docker_socket()), Churn(core, namespace, size, seed)
+    churn.start()
+    try:
+        for _ in range(kills):
+            time.sleep(dice.uniform(0, _LONGEST_PAUSE))
+            kill()
+            report.kills += 1
+    finally:
+        churn.stop()
+    report.pods, report.deleted = len(churn.kinds), churn.deleted
+    try:
+        eventually_sync(
+            lambda: _settled(cluster, core, namespace, churn, exits_survive), "all is quiet and true",
+            within=_SETTLE_SECONDS, pause=1,
+        )  # fmt: skip
+    except AssertionError as error:
+        report.findings.append(str(error))
+    time.sleep(1)  # for the last events to arrive
+    record.close()
+    lives = [life for life in record.lives.values() if life.uid in churn.kinds]
+    report.containers = len(lives)
+    if starts_survive:
+        report.findings += judge.doubled(lives) + judge.restarted(lives, churn.kinds)
+    report.findings += churn.trouble
+    return report
+
+
+def _settled(
+    cluster: Cluster, core: kubernetes.client.CoreV1Api, namespace: str, churn: Churn, exits_survive: bool
+) -> bool:
+    """AssertionError with all that is not (yet) as it should be. A crashing container may be between two lives."""
+    answer = core.list_namespaced_pod(namespace, _preload_content=False)
+    pods: dict[str, Obj] = {p["metadata"]["uid"]: p for p in json.loads(answer.data)["items"]}
+    leaving = [p["metadata"]["name"] for p in pods.values() if p["metadata"].get("deletionTimestamp")]
+    assert not leaving, f"still being deleted: {leaving}"
+    ids = cluster.docker("ps", "-aq", "--filter", f"label=io.kubernetes.pod.namespace={namespace}").split()
+    containers: list[Obj] = json.loads(cluster.docker("inspect", *ids)) if ids else []
+    calm = {uid: pod for uid, pod in pods.items() if not KINDS[churn.kinds[uid]].restarts}
+    of_calm = [c for c in containers if c["Config"]["Labels"]["io.kubernetes.pod.uid"] in calm]
+    findings = judge.orphaned(containers, pods) + judge.untrue(calm, of_calm, churn.kinds, exits_survive)
+    assert not findings, findings
+    return True
