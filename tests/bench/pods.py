@@ -21,6 +21,7 @@ from tests.harness.eventually import eventually_sync
 
 _SINGLE = 10
 _MANY = 30
+_FULL = 110
 _IDLE_SECONDS = 60
 _NETWORK = "bench"
 
@@ -53,6 +54,7 @@ def measure(report: Report, directory: Path) -> None:
         finally:
             cluster.docker("network", "rm", _NETWORK)
         _idle(report, cluster)
+        _idle_pods(report, cluster, core)
 
 
 def _body(name: str) -> dict[str, object]:
@@ -80,7 +82,7 @@ def _until_running(core: kubernetes.client.CoreV1Api, names: set[str], create: o
     began = time.perf_counter()
     creator = threading.Thread(target=create)  # type: ignore[arg-type]  # a function without arguments
     creator.start()
-    for event in watch.stream(core.list_namespaced_pod, "default", resource_version=revision, timeout_seconds=120):
+    for event in watch.stream(core.list_namespaced_pod, "default", resource_version=revision, timeout_seconds=300):
         if event["object"].status.phase == "Running":
             waiting.discard(event["object"].metadata.name)
         if not waiting:
@@ -144,6 +146,24 @@ def _idle(report: Report, cluster: Cluster) -> None:
     time.sleep(_IDLE_SECONDS)  # what is measured is what happens while nothing does
     share = (memory.cpu(everything) - used) / _IDLE_SECONDS
     report.add("idle CPU, everything, one node", f"{share * 100:.1f} % of a core", goal="≤ 3 %")
+
+
+def _idle_pods(report: Report, cluster: Cluster, core: kubernetes.client.CoreV1Api) -> None:
+    """What a kubelet costs whose pods just run."""
+    names = [f"idle-{number}" for number in range(_FULL)]
+
+    def create() -> None:
+        for name in names:
+            core.create_namespaced_pod("default", _body(name))
+
+    _until_running(core, set(names), create)
+    kubelet = cluster.pid("-m", "kubelet")
+    used = memory.cpu([kubelet])
+    time.sleep(_IDLE_SECONDS)  # as above
+    share = (memory.cpu([kubelet]) - used) / _IDLE_SECONDS
+    report.add(f"kubelet, CPU with {_FULL} idle pods", f"{share * 100:.1f} % of a core", goal="≤ 3 %")
+    report.add(f"kubelet, RSS with {_FULL} idle pods", memory.mb(memory.rss(kubelet)), goal="≤ 90 MB")
+    _gone(core)
 
 
 def docker_is_there() -> bool:
