@@ -1,4 +1,4 @@
-"""`python -m tests.faults --kills 200`: the kubelet, or its Docker Engine, is killed while pods come and go."""
+"""`python -m tests.faults --kills 200`: the kubelet, or its Docker Engine, is killed (or hangs) while pods come and go."""
 
 from __future__ import annotations
 

@@ -8,15 +8,18 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.harness.cluster import Cluster
 from tests.harness.eventually import eventually_sync
 
 _SOCKET = Path("/var/run/docker.sock")
+_HANG_SECONDS = 5.0
 _RUN_DOCKERD = Path(__file__).parents[2] / "deploy" / "scripts" / "run-dockerd.sh"
 Kill = Callable[[Cluster], None]
 
@@ -67,6 +70,13 @@ class Engine:
         self._process.wait()
         self._process = self._start()
 
+    def hang(self, _: Cluster) -> None:
+        """It takes calls and answers none for a while: longer than anything that waits for a moment."""
+        pid = int((self._run / "docker.pid").read_text())
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(_HANG_SECONDS)
+        os.kill(pid, signal.SIGCONT)
+
     def close(self) -> None:
         self._process.terminate()
         self._process.wait()
@@ -79,14 +89,14 @@ def _kubelet() -> Iterator[Kill]:
 
 
 @contextmanager
-def _engine(live_restore: bool) -> Iterator[Kill]:
+def _engine(harm: Callable[[Engine, Cluster], None], live_restore: bool) -> Iterator[Kill]:
     assert subprocess.run(["docker", "version"], capture_output=True, check=False).returncode != 0, (
         "another Docker Engine has the machine's socket"
     )
     directory = Path(tempfile.mkdtemp(prefix="sampan-engine-"))
     engine = Engine(directory, live_restore)
     try:
-        yield engine.kill
+        yield partial(harm, engine)
     finally:
         engine.close()
         shutil.rmtree(directory, ignore_errors=True)
@@ -103,6 +113,7 @@ class Victim:
 
 VICTIMS = {
     "kubelet": Victim(_kubelet, starts_survive=True, exits_survive=True),
-    "dockerd": Victim(lambda: _engine(False), starts_survive=False, exits_survive=False),
-    "dockerd-with-live-restore": Victim(lambda: _engine(True), starts_survive=True, exits_survive=False),
+    "dockerd": Victim(partial(_engine, Engine.kill, False), starts_survive=False, exits_survive=False),
+    "dockerd-with-live-restore": Victim(partial(_engine, Engine.kill, True), starts_survive=True, exits_survive=False),
+    "dockerd-hanging": Victim(partial(_engine, Engine.hang, False), starts_survive=True, exits_survive=True),
 }
