@@ -1,7 +1,7 @@
 """The table of daemons: what runs, with which arguments, in which order it stops, how its health is asked.
 
-Everything a daemon is told stands on its command line, so `ps` shows the whole configuration. Pure: takes the
-cluster and its places, returns rows.
+Everything a daemon is told stands on its command line, or in a file named there, so `ps` leads to the whole
+configuration. Pure: takes the cluster and its places, returns rows.
 """
 
 from __future__ import annotations
@@ -187,9 +187,9 @@ def _kubelet(layout: Layout, node: Node) -> Component:
         "--cluster-name", NAME, "--tls-cert-file", str(node.directory / "kubelet.crt"),
         "--tls-private-key-file", str(node.directory / "kubelet.key"),
         "--client-ca-file", str(layout.pki / "ca.crt"), "--port", str(KUBELET_PORT),
-        "--cluster-dns", DNS_ADDRESS, "--cluster-domain", DOMAIN, "--healthz-port", str(port),
+        "--config", str(node.kubelet_config), "--healthz-port", str(port),
     )  # fmt: skip
-    files = (kubeconfig, *_pair(node.directory / "kubelet", layout.pki / "ca.crt"))
+    files = (kubeconfig, node.kubelet_config, *_pair(node.directory / "kubelet", layout.pki / "ca.crt"))
     return _on(node, Component(node_component("kubelet", node), argv, files, (KUBELET_PORT, port), port))
 
 

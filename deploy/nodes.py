@@ -28,6 +28,10 @@ class Node:
     resolv_conf: Path | None = None
     machine: Machine | None = None
 
+    @property
+    def kubelet_config(self) -> Path:
+        return self.directory / "kubelet.yaml"
+
 
 @dataclass(frozen=True, slots=True)
 class Places:

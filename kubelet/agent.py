@@ -12,12 +12,13 @@ from api.builtin import NODES, PODS, SERVICES
 from client.daemon import Daemon
 from client.events import EventRecorder
 from client.informer import Informer
+from kubelet import configuration
+from kubelet.configuration import Configuration
 from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import DockerRuntime
 from kubelet.images.puller import Images
 from kubelet.network.pod_network import PodNetwork
 from kubelet.node.agent import NodeAgent
-from kubelet.node.status import MOST_PODS
 from kubelet.pods.lookup import Lookup
 from kubelet.pods.pods import Pods
 from kubelet.pods.runner import Facts, Runner, may_lower_oom_score
@@ -38,8 +39,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls-private-key-file", required=True, metavar="FILE")
     parser.add_argument("--client-ca-file", required=True, metavar="FILE")
     parser.add_argument("--port", type=int, default=10250, help="HTTPS port (default %(default)s)")
-    parser.add_argument("--cluster-dns", default="10.96.0.10", metavar="IP")
-    parser.add_argument("--cluster-domain", default="cluster.local")
+    parser.add_argument("--config", type=configuration.read, default=Configuration(), metavar="FILE",
+        help="a KubeletConfiguration of kubelet.config.k8s.io/v1beta1")  # fmt: skip
     parser.add_argument("--node-labels", default="", metavar="KEY=VALUE,…", help="labels of the Node")
 
 
@@ -60,9 +61,11 @@ async def serve(daemon: Daemon) -> None:
     args, client, clock = daemon.args, daemon.client, daemon.clock
     root = Path(args.root_dir or f"/var/lib/sampan/nodes/{args.node_name}/kubelet")
     await asyncio.to_thread(root.mkdir, 0o750, True, True)
+    config: Configuration = args.config
     facts = Facts(
-        args.node_name, args.node_ip or own_address(daemon.config.server), args.cluster_dns, args.cluster_domain
-    )
+        args.node_name, args.node_ip or own_address(daemon.config.server), "".join(config.cluster_dns[:1]),
+        config.cluster_domain, configuration=config,
+    )  # fmt: skip
     facts.lower_oom_score = await asyncio.to_thread(may_lower_oom_score)
     runtime = DockerRuntime(args.docker_host, args.cluster_name, args.node_name)
     recorder = EventRecorder(client, "kubelet", host=args.node_name, clock=clock)
@@ -92,13 +95,7 @@ async def serve(daemon: Daemon) -> None:
             lambda: node.network_ready and services.synced,
         )
     )  # fmt: skip
-    settings = {
-        "address": facts.host_ip,
-        "port": args.port,
-        "clusterDomain": args.cluster_domain,
-        "clusterDNS": [args.cluster_dns],
-        "maxPods": MOST_PODS,
-    }
+    settings = {**config.document(), "address": facts.host_ip, "port": args.port}
     server = Server(runtime, observer, pods, clock, settings)
     daemon.ready_when("node", lambda: node.ready)
     daemon.ready_when("pods", lambda: pod_informer.synced)

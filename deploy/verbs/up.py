@@ -21,6 +21,7 @@ from deploy import (
     engine,
     host,
     images,
+    kubelet_config,
     nodes,
     pki,
     preflight,
@@ -59,6 +60,8 @@ def up(layout: Layout, wanted_nodes: int | None, etcd: ExternalEtcd, *, example:
             step.note = _certificates(layout, places, now)
             encryption.ensure(layout.encryption_file, needed=chosen.encrypted)
             audit.ensure(layout.audit_policy)
+            for node in places.nodes:
+                kubelet_config.ensure(node)
             chosen = replace(chosen, encrypted=True)
             cluster.save(layout, chosen)
         with steps.step("daemons") as step:

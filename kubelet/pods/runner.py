@@ -20,6 +20,7 @@ from client import log
 from client.backoff import Backoff
 from client.clock import Clock
 from client.events import EventRecorder
+from kubelet.configuration import Configuration
 from kubelet.docker import container_config
 from kubelet.docker.container_config import Mount, Surroundings, container_name
 from kubelet.docker.observer import Observer
@@ -64,6 +65,7 @@ class Facts:
     memory: int = 0
     allocatable: Mapping[str, str] = field(default_factory=dict)
     lower_oom_score: bool = True
+    configuration: Configuration = field(default_factory=Configuration)
 
 
 class Runner:

@@ -71,8 +71,7 @@ class Server:
         return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
 
     async def _configz(self, _: web.Request) -> web.Response:
-        kind = {"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1"}
-        return web.json_response({"kubeletconfig": {**kind, **self._settings}})
+        return web.json_response({"kubeletconfig": self._settings})
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=metrics.text(), content_type="text/plain")

@@ -1,0 +1,211 @@
+"""What a node's kubelet is told in its configuration file: KubeletConfiguration of kubelet.config.k8s.io/v1beta1.
+
+    configuration = read("/var/lib/sampan/nodes/one/kubelet.yaml")
+    configuration.max_pods
+
+A row of `Configuration` is a field: its name in the file (dotted where it is nested), how its value is read, and
+the default as it would be written there. What upstream knows and this node cannot do is a row of `UNSUPPORTED`
+(configuration_unsupported.py). A file with anything else in it, or a value that does not fit, is refused as a whole.
+
+Fields and defaults: https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/,
+pkg/kubelet/apis/config/v1beta1/defaults.go.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from api import quantities
+from api.meta import Obj
+from client.daemon import duration
+from kubelet.configuration_unsupported import UNSUPPORTED
+
+T = TypeVar("T")
+API_VERSION, KIND = "kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class ConfigurationError(argparse.ArgumentTypeError):
+    """The file cannot be used, and why."""
+
+
+def _row(name: str, read_value: Callable[[Any], T], default: Any) -> T:
+    """`read_value` raises ValueError or TypeError when the value does not fit."""
+    metadata = {"name": name, "read": read_value, "default": default}
+    return field(default_factory=lambda: read_value(default), metadata=metadata)
+
+
+# How values are read.
+
+
+def seconds(value: Any) -> float:
+    """A Go duration: `1m30s`."""
+    if not isinstance(value, str):
+        raise TypeError("must be a duration, for example 1m30s")
+    try:
+        return duration(value)
+    except argparse.ArgumentTypeError as error:
+        raise ValueError(str(error)) from error
+
+
+def whole(least: int = 0, most: int = (1 << 31) - 1) -> Callable[[Any], int]:
+    def read_value(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise ValueError(f"must be a whole number between {least} and {most}")
+        return value
+
+    return read_value
+
+
+def flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("must be true or false")
+    return value
+
+
+def text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("must be a string")
+    return value
+
+
+def size(value: Any) -> int:
+    """A quantity in whole units: bytes, mostly."""
+    return quantities.units(text(value))
+
+
+def words(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError("must be a list of strings")
+    return tuple(text(each) for each in value)
+
+
+def texts(value: Any) -> Mapping[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+        raise TypeError("must be a map of strings to strings")
+    return dict(value)
+
+
+def objects(*known: str) -> Callable[[Any], tuple[Obj, ...]]:
+    """A list of objects that have no other fields than those `known`."""
+
+    def read_value(value: Any) -> tuple[Obj, ...]:
+        if not isinstance(value, list) or not all(isinstance(each, dict) and each.keys() <= {*known} for each in value):
+            raise TypeError(f"must be a list of objects with the fields {', '.join(known)}")
+        return tuple(value)
+
+    return read_value
+
+
+def reserved(value: Any) -> Mapping[str, str]:
+    """Amounts of resources that pods do not get."""
+    amounts = texts(value)
+    for name, amount in amounts.items():
+        if name not in ("cpu", "memory", "ephemeral-storage", "pid"):
+            raise ValueError(f"{name} cannot be reserved: cpu, memory, ephemeral-storage and pid can")
+        if quantities.parse(amount) < 0:
+            raise ValueError(f"{name} must not be negative")
+    return amounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    # The node as an object.
+    max_pods: int = _row("maxPods", whole(1), 110)
+    pods_per_core: int = _row("podsPerCore", whole(), 0)
+    """0: as many as max_pods says."""
+    register_node: bool = _row("registerNode", flag, True)
+    register_with_taints: tuple[Obj, ...] = _row("registerWithTaints", objects("key", "value", "effect"), [])
+    provider_id: str = _row("providerID", text, "")
+    status_update_seconds: float = _row("nodeStatusUpdateFrequency", seconds, "10s")
+    status_report_seconds: float = _row("nodeStatusReportFrequency", seconds, "5m0s")
+    lease_seconds: int = _row("nodeLeaseDurationSeconds", whole(1), 40)
+    status_max_images: int = _row("nodeStatusMaxImages", whole(-1), 50)
+    """-1: all."""
+    # What pods do not get.
+    kube_reserved: Mapping[str, str] = _row("kubeReserved", reserved, {})
+    system_reserved: Mapping[str, str] = _row("systemReserved", reserved, {})
+    # Names that pods look up.
+    cluster_dns: tuple[str, ...] = _row("clusterDNS", words, [])
+    cluster_domain: str = _row("clusterDomain", text, "")
+
+    given: Obj = field(default_factory=dict, repr=False, compare=False)
+    """The file's own fields."""
+
+    def document(self) -> Obj:
+        """The whole configuration, defaults included, as a file would say it."""
+        whole_document: Obj = {"apiVersion": API_VERSION, "kind": KIND}
+        for row in _rows():
+            *parents, last = row["name"].split(".")
+            into = whole_document
+            for parent in parents:
+                into = into.setdefault(parent, {})
+            given = _find(self.given, row["name"])
+            into[last] = row["default"] if given is None else given
+        return whole_document
+
+
+def _rows() -> Iterator[Mapping[str, Any]]:
+    return (f.metadata for f in fields(Configuration) if f.metadata)
+
+
+def read(path: str) -> Configuration:
+    """ConfigurationError tells everything that is wrong with the file."""
+    try:
+        document = yaml.load(Path(path).read_bytes(), _Loader)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    return parse(document, path)
+
+
+def parse(document: Any, where: str = "kubelet configuration") -> Configuration:
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{where}: must be an object")
+    if (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
+        raise ConfigurationError(f"{where}: must be {KIND} of {API_VERSION}")
+    given = {k: v for k, v in document.items() if k not in ("apiVersion", "kind")}
+    wrong = list(_unknown(given, ""))
+    values: dict[str, Any] = {}
+    for row in fields(Configuration):
+        value = _find(given, row.metadata["name"]) if row.metadata else None
+        if value is None or (row.metadata["read"] is seconds and value in ("0", "0s")):
+            continue  # upstream takes a duration of zero for one that is not given
+        try:
+            values[row.name] = row.metadata["read"](value)
+        except (TypeError, ValueError) as error:
+            wrong.append(f"{row.metadata['name']} {error}")
+    if wrong:
+        raise ConfigurationError(f"{where}: {'; '.join(wrong)}")
+    return Configuration(**values, given=given)
+
+
+def _find(document: Mapping[str, Any], name: str) -> Any:
+    value: Any = document
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _unknown(given: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    """What is wrong with fields that no row reads."""
+    known = {row["name"] for row in _rows()}
+    for key, value in given.items():
+        name = f"{prefix}{key}"
+        if name in known or value is None:
+            continue
+        if name in UNSUPPORTED:
+            accepted, why = UNSUPPORTED[name]
+            if accepted is None or value != accepted:
+                yield f"{name} is not supported: {why}"
+        elif isinstance(value, dict) and any(n.startswith(f"{name}.") for n in (*known, *UNSUPPORTED)):
+            yield from _unknown(value, f"{name}.")
+        else:
+            yield f"{name} is no field of {KIND}"
