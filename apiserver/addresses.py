@@ -9,16 +9,18 @@ https://kubernetes.io/docs/concepts/cluster-administration/networking/ (KEP-1880
 from __future__ import annotations
 
 import ipaddress
+from contextlib import suppress
 from typing import Any
 
 from api import meta
 from api.builtin import IP_ADDRESSES, SERVICE_CIDRS, SERVICES
+from api.errors import NotFound
 from api.meta import Obj
 from apiserver.context import Context
 from apiserver.deletion import DeleteOptions
 from apiserver.endpoints import SELF, ensure
 from apiserver.follow import follow
-from apiserver.routes.delete import delete_if_there
+from apiserver.routes.delete import delete
 from apiserver.routes.update import change
 
 _PERIOD = 60.0
@@ -56,7 +58,8 @@ async def _addresses(context: Context, known: dict[str, tuple[int, Obj]]) -> Non
         if parent.get("resource") != "services" or parent.get("group"):
             continue
         if service_of is None or (service_of.namespace, service_of.name) != (parent.get("namespace"), parent["name"]):
-            await delete_if_there(context, SELF, IP_ADDRESSES, "", address, DeleteOptions())
+            with suppress(NotFound):  # another server was faster
+                await delete(context, SELF, IP_ADDRESSES, "", address, DeleteOptions())
     for address in known.keys() - there.keys():
         del known[address]
 

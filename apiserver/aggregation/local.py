@@ -6,9 +6,11 @@ https://kubernetes.io/docs/concepts/extend-kubernetes/api-extension/apiserver-ag
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from api import meta
 from api.builtin import API_SERVICES
+from api.errors import NotFound
 from api.kinds.apiregistration import LOCAL
 from api.meta import Obj
 from api.registry import Registry
@@ -17,7 +19,7 @@ from apiserver.context import Context
 from apiserver.deletion import DeleteOptions
 from apiserver.endpoints import SELF, ensure
 from apiserver.follow import follow
-from apiserver.routes.delete import delete_if_there
+from apiserver.routes.delete import delete
 from apiserver.routes.update import change
 
 _MANAGED = "kube-aggregator.kubernetes.io/automanaged"
@@ -67,7 +69,8 @@ async def run(context: Context) -> None:
         for name, obj in there.items():
             managed = _MANAGED in meta.labels(obj)
             if managed and name not in ours:
-                await delete_if_there(context, SELF, API_SERVICES, "", name, DeleteOptions())
+                with suppress(NotFound):  # another server was faster
+                    await delete(context, SELF, API_SERVICES, "", name, DeleteOptions())
             elif managed and obj.get("spec") != ours[name]["spec"]:
                 await _change(context, name, {"spec": ours[name]["spec"]})
             elif (obj.get("spec") or {}).get("service") is None and not _is_local(obj):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api import errors, meta
 from api.builtin import PODS, SERVICE_ACCOUNTS, SERVICES
-from api.errors import BadRequest, Conflict, NotFound
+from api.errors import BadRequest, Conflict
 from api.meta import Obj
 from api.registry import Resource
 from apiserver import decode, deletion, negotiate, represent
@@ -102,20 +102,3 @@ async def _remove(context: Context, res: Resource, current: Stored) -> Stored:
             raise errors.conflict(res.group, res.plural, current.name)
 
     return await context.store.delete(res, current.namespace, current.name, guard=unchanged)
-
-
-async def delete_if_there(
-    context: Context,
-    user: User,
-    res: Resource,
-    namespace: str,
-    name: str,
-    options: DeleteOptions,
-    request: Request | None = None,
-    admitted: bool = False,
-) -> Obj | None:
-    try:
-        obj, _ = await delete(context, user, res, namespace, name, options, request=request, admitted=admitted)
-    except NotFound:
-        return None
-    return obj

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from api.errors import NotFound
 from api.meta import Obj
 from api.registry import Resource
 from apiserver.auth.user import User
@@ -13,7 +14,7 @@ from apiserver.deletion import DeleteOptions
 from apiserver.request import Request
 from apiserver.response import Answer, json_reply
 from apiserver.routes import selection
-from apiserver.routes.delete import delete_if_there, read_options
+from apiserver.routes.delete import delete, read_options
 from apiserver.storage.stored import Stored
 
 _AT_ONCE = 16
@@ -48,7 +49,11 @@ async def delete_each(
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def one(stored: Stored) -> Obj | None:
+        at = (stored.namespace, stored.name)
         async with gate:
-            return await delete_if_there(context, user, res, stored.namespace, stored.name, options, request, admitted)
+            try:
+                return (await delete(context, user, res, *at, options, request=request, admitted=admitted))[0]
+            except NotFound:
+                return None
 
     return [obj for obj in await asyncio.gather(*map(one, items)) if obj is not None]
