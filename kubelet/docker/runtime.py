@@ -416,4 +416,6 @@ def _container(found: Mapping[str, Any]) -> Container:
         stop_signal=found["Config"].get("StopSignal") or "SIGTERM",
         tty=bool(found["Config"].get("Tty")),
         open_stdin=bool(found["Config"].get("OpenStdin")),
+        layer=((found.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir") or "",
+        log_path=found.get("LogPath") or "",
     )

@@ -56,6 +56,9 @@ class Container:
     stop_signal: str = "SIGTERM"
     tty: bool = False
     open_stdin: bool = False
+    layer: str = ""
+    """The directory on the node that takes what it writes into its own root; "" where Docker does not say."""
+    log_path: str = ""
     message: str = ""
     """The termination message, read when the container exited."""
 

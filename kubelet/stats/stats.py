@@ -1,0 +1,146 @@
+"""What the node and its pods use. Read when somebody asks, at most as often as he wants it fresh; askers at the same
+moment share one look. Nothing runs between.
+
+    (await stats.look(10)).pods[uid].memory       working set of a pod, at most 10 s old
+    (await stats.look(10)).node.working_set       of the node
+    (await stats.disk([uid]))[uid]                bytes and inodes on disk, by container, log and volume
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from client.clock import Clock
+from kubelet.docker.observer import Observer
+from kubelet.pods.model import Container, PodContainers
+from kubelet.stats.cgroups import Groups, Hierarchy
+from kubelet.stats.filesystems import filesystem
+from kubelet.stats.model import DiskUsage, Look, PodUsage, Reading
+from kubelet.stats.network import interfaces
+from kubelet.volumes.usage import Usage, usage
+
+_PAIR_SECONDS = 60.0
+"""Two looks further apart say nothing of the use of now."""
+_BETWEEN = 0.2
+_DISK_SECONDS = 10.0
+_OWN_VOLUMES = ("empty-dir", "configmap", "secret", "downward-api", "projected")
+_DISK_SHARE = 20
+"""Walking directories may take no more than one part in so many of a thread's time."""
+
+
+class Stats:
+    def __init__(self, observer: Observer, root: Path, clock: Clock) -> None:
+        """`root` is the kubelet's directory: pods have theirs in root/pods/UID."""
+        self._observer, self._root, self._clock = observer, root, clock
+        self._hierarchy = Hierarchy()
+        self._groups: dict[str, Groups] = {}
+        self._last: Look | None = None
+        self._before: Look | None = None
+        self._looking, self._walking = asyncio.Lock(), asyncio.Lock()
+        self._disk: dict[str, tuple[float, DiskUsage]] = {}
+
+    async def look(self, max_age: float = 0.0) -> Look:
+        """All control groups, as they were at most `max_age` seconds ago."""
+        asked = self._clock.monotonic()
+        async with self._looking:
+            if self._last is None or self._last.at < asked - max_age:
+                pods = {uid: self._observer.of_pod(uid) for uid in self._observer.pods()}
+                now, at = self._clock.now(), self._clock.monotonic()
+                node, used = await asyncio.to_thread(self._read, pods)
+                self._before, self._last = self._last, Look(now, at, node, used, interfaces("self"))
+            return self._last
+
+    async def pair(self, max_age: float = 0.0) -> tuple[Look, Look]:
+        """Two looks, the newer second: what was used between them is what is used now."""
+        last = await self.look(max_age)
+        if self._before is None or last.at - self._before.at > _PAIR_SECONDS:
+            await self._clock.sleep(_BETWEEN)
+            last = await self.look()
+        return self._before or last, last
+
+    async def pods(self) -> Mapping[str, PodUsage]:
+        return (await self.look(10.0)).pods
+
+    async def node(self) -> Reading:
+        return (await self.look(10.0)).node
+
+    def _read(self, pods: Mapping[str, PodContainers]) -> tuple[Reading, dict[str, PodUsage]]:
+        known: dict[str, Groups] = {}
+        used: dict[str, PodUsage] = {}
+        for uid, of_pod in pods.items():
+            running = {}
+            for container in of_pod.running():
+                groups = self._groups.get(container.id) or self._hierarchy.of_process(container.pid, container.id)
+                if groups is not None:
+                    known[container.id] = groups
+                    running[container.name] = (container, self._hierarchy.read(groups))
+            sandbox = of_pod.live_sandbox
+            if sandbox is not None or running:
+                own = () if sandbox is None or sandbox.host_network else interfaces(sandbox.pid)
+                used[uid] = PodUsage(sandbox, running, own)
+        self._groups = known
+        return self._hierarchy.node(), used
+
+    async def disk(self, uids: Iterable[str]) -> dict[str, DiskUsage]:
+        """Of those of these pods that are there, not older than 10 s, unless measuring takes long: then it is not done often."""
+        async with self._walking:
+            found = {}
+            for uid in uids:
+                due, known = self._disk.get(uid, (0.0, None))
+                began = self._clock.monotonic()
+                if known is None or began >= due:
+                    try:
+                        known = await asyncio.to_thread(self._measure, uid, self._observer.of_pod(uid))
+                    except FileNotFoundError:
+                        continue  # the pod is being taken down
+                    now = self._clock.monotonic()
+                    self._disk[uid] = (now + max(_DISK_SECONDS, _DISK_SHARE * (now - began)), known)
+                found[uid] = known
+            for uid in self._disk.keys() - set(self._observer.pods()):
+                del self._disk[uid]
+            return found
+
+    def _measure(self, uid: str, pod: PodContainers) -> DiskUsage:
+        newest = [attempts[0] for attempts in pod.containers.values()]
+        directory = self._root / "pods" / uid
+        volumes = volume_directories(directory)
+        return DiskUsage(
+            {c.name: usage(Path(layer)) for c in newest if (layer := writable_layer(c))},
+            {c.name: _log_usage(c) for c in newest if c.log_path},
+            {v.name: usage(v) for v in volumes},
+            {v.name: filesystem(v) for v in volumes if v.stat().st_dev != directory.stat().st_dev},
+        )
+
+
+def volume_directories(pod: Path) -> list[Path]:
+    """Those of its volumes that are its own, not storage mounted into it; each bears its volume's name."""
+    return [path for plugin in _OWN_VOLUMES for path in (pod / "volumes" / f"kubernetes.io~{plugin}").glob("*")]
+
+
+def _log_usage(container: Container) -> Usage:
+    """The log and those it was rotated to."""
+    log = Path(container.log_path)
+    sizes = [path.stat().st_size for path in log.parent.glob(f"{log.name}*")] if log.parent.is_dir() else []
+    return Usage(sum(sizes), len(sizes))
+
+
+def writable_layer(container: Container) -> str:
+    """The directory that takes what the container writes into its root; "" where Docker's storage has none.
+
+    Docker tells it for overlay2; for containerd's snapshots the root mount of a running container does.
+    """
+    if container.layer or not container.running:
+        return container.layer
+    try:
+        lines = Path(f"/proc/{container.pid}/mountinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        if left.split()[4] == "/" and right.startswith("overlay "):
+            options = dict(option.partition("=")[::2] for option in right.split()[-1].split(","))
+            upper = options.get("upperdir", "")
+            return upper if upper.startswith("/") else ""
+    return ""

@@ -1,0 +1,209 @@
+"""What a node and its pods use: control groups of both versions, networks, and the Summary made of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from kubelet.pods.model import Container
+from kubelet.stats import network
+from kubelet.stats.cgroups import Hierarchy, meminfo, parse_pressure
+from kubelet.stats.filesystems import Filesystem
+from kubelet.stats.model import DiskUsage, Interface, Look, PodUsage, Reading
+from kubelet.stats.stats import volume_directories
+from kubelet.stats.summary import Surroundings, summary
+from kubelet.volumes.usage import Usage
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ID = "c0ffee" * 10
+
+V1 = {
+    "cpuacct": {"cpuacct.usage": "2000000000\n", "cpuacct.stat": "user 150\nsystem 50\n"},
+    "cpu": {"cpu.stat": "nr_periods 10\nnr_throttled 4\nthrottled_time 300000000\n"},
+    "memory": {
+        "memory.usage_in_bytes": "1000000\n",
+        "memory.stat": "inactive_file 7\ntotal_inactive_file 400000\ntotal_rss 500000\ntotal_cache 450000\n"
+        "total_mapped_file 1000\ntotal_swap 5\ntotal_pgfault 77\ntotal_pgmajfault 3\n",
+        "memory.limit_in_bytes": "9223372036854771712\n",
+        "memory.max_usage_in_bytes": "1100000\n",
+        "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
+    },
+    "pids": {"pids.current": "6\n"},
+}
+V2 = {
+    "cpu.stat": "usage_usec 2000000\nuser_usec 1500000\nsystem_usec 500000\nnr_periods 10\nnr_throttled 4\n"
+    "throttled_usec 300000\n",
+    "memory.current": "1000000\n",
+    "memory.stat": "anon 500000\nfile 450000\nfile_mapped 1000\ninactive_file 400000\npgfault 77\npgmajfault 3\n",
+    "memory.max": "max\n",
+    "memory.swap.current": "5\n",
+    "memory.swap.max": "100\n",
+    "memory.peak": "1100000\n",
+    "memory.events": "low 0\nhigh 0\nmax 9\noom 2\noom_kill 2\noom_group_kill 0\n",
+    "pids.current": "6\n",
+    "cpu.pressure": "some avg10=1.50 avg60=0.20 avg300=0.00 total=1234\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=5\n",
+}
+EXPECTED = Reading(
+    cpu=2 * 10**9, user=15 * 10**8, system=5 * 10**8, periods=10, throttled_periods=4, throttled=3 * 10**8,
+    memory=1000000, inactive_file=400000, rss=500000, cache=450000, mapped=1000, swap=5, faults=77, major_faults=3,
+    limit=0, peak=1100000, oom_kills=2, pids=6,
+)  # fmt: skip
+
+
+def write(directory: Path, files: dict[str, str]) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (directory / name).write_text(text)
+
+
+def process(proc: Path, pid: int, groups: str) -> None:
+    write(proc / str(pid), {"cgroup": groups})
+
+
+def test_version_1_has_a_tree_per_controller(tmp_path: Path) -> None:
+    """The units differ: cpuacct.stat counts hundredths of a second, cpu.stat nanoseconds; a huge limit is none."""
+    for controller, files in V1.items():
+        write(tmp_path / "cg" / controller / "docker" / ID, files)
+    process(tmp_path, 7, "".join(f"{n}:{c}:/docker/{ID}\n" for n, c in enumerate(V1)) + f"0::/docker/{ID}\n")
+    hierarchy = Hierarchy(tmp_path / "cg", tmp_path)
+    groups = hierarchy.of_process(7, ID)
+    assert groups is not None and not hierarchy.unified
+    assert hierarchy.read(groups) == EXPECTED
+    assert hierarchy.read(groups).working_set == 600000
+
+
+def test_version_1_controllers_that_share_a_tree(tmp_path: Path) -> None:
+    write(tmp_path / "cg" / "cpu" / "docker" / ID, V1["cpu"])
+    process(tmp_path, 7, f"4:cpu,cpuacct:/docker/{ID}\n")
+    groups = Hierarchy(tmp_path / "cg", tmp_path).of_process(7, ID)
+    assert groups == {c: tmp_path / "cg" / c / "docker" / ID for c in ("cpu", "cpuacct")}
+
+
+def test_version_2_has_one_tree(tmp_path: Path) -> None:
+    """With the systemd driver a container's group is system.slice/docker-ID.scope."""
+    write(tmp_path / "cg", {"cgroup.controllers": "cpu memory pids\n"})
+    write(tmp_path / "cg" / "system.slice" / f"docker-{ID}.scope", V2)
+    process(tmp_path, 7, f"0::/system.slice/docker-{ID}.scope\n")
+    hierarchy = Hierarchy(tmp_path / "cg", tmp_path)
+    groups = hierarchy.of_process(7, ID)
+    assert groups is not None and hierarchy.unified
+    read = hierarchy.read(groups)
+    assert read.pressure == {"cpu": parse_pressure(V2["cpu.pressure"])}
+    assert read.pressure["cpu"]["some"] == {"avg10": 1.5, "avg60": 0.2, "avg300": 0, "total": 1234}
+    assert (read.swap_limit, read.limit) == (100, 0)
+    names = [n for n in Reading.__slots__ if n not in ("pressure", "swap_limit")]
+    assert all(getattr(read, n) == getattr(EXPECTED, n) for n in names)
+
+
+@pytest.mark.parametrize("groups", ["", "0::/user.slice/other.scope\n"], ids=["gone", "number used again"])
+def test_a_process_that_is_another(tmp_path: Path, groups: str) -> None:
+    write(tmp_path / "cg", {"cgroup.controllers": ""})
+    process(tmp_path, 7, groups)
+    assert Hierarchy(tmp_path / "cg", tmp_path).of_process(7, ID) is None
+
+
+def test_the_root_of_version_2_asks_meminfo(tmp_path: Path) -> None:
+    """libcontainer's cgroups/fs2/memory.go: usage is what is not free; memory.stat is there."""
+    write(tmp_path / "cg", {"cgroup.controllers": "", **{k: V2[k] for k in ("cpu.stat", "memory.stat")}})
+    write(tmp_path, {"meminfo": "MemTotal: 2000 kB\nMemFree: 500 kB\nSwapTotal: 10 kB\nSwapFree: 4 kB\n"})
+    node = Hierarchy(tmp_path / "cg", tmp_path).node()
+    assert (node.memory, node.working_set, node.swap) == (1500 * 1024, 1500 * 1024 - 400000, 6 * 1024)
+    assert node.cpu == 2 * 10**9
+
+
+def test_a_group_that_ends_meanwhile_reads_zero(tmp_path: Path) -> None:
+    hierarchy = Hierarchy(tmp_path / "cg", tmp_path)
+    assert hierarchy.read({"memory": tmp_path / "gone"}) == Reading()
+
+
+def test_meminfo_is_in_bytes() -> None:
+    assert meminfo("MemTotal:  2 kB\nHugePages_Total: 0\n") == {"MemTotal": 2048, "HugePages_Total": 0}
+
+
+def test_network_leaves_loopback_out() -> None:
+    text = (
+        "Inter-|   Receive  |  Transmit\n face |bytes packets errs drop fifo frame compressed multicast|bytes …\n"
+        "    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n"
+        "  eth0: 100 2 3 4 0 0 0 0 200 5 6 7 0 0 0 0\n"
+    )
+    assert network.parse(text) == (Interface("eth0", 100, 2, 3, 4, 200, 5, 6, 7),)
+
+
+def container(name: str, age: float = 100) -> Container:
+    began = MOMENT - timedelta(seconds=age)
+    return Container(
+        name + ID, "u1", "web", "shop", name, 0, "running", created_at=began, started_at=began,
+    )  # fmt: skip
+
+
+def look(seconds: float, cpu: int, *, of: Container | None = None) -> Look:
+    one = of or container("app")
+    reading = Reading(cpu=cpu, memory=900, inactive_file=100, rss=700, limit=1000, pids=2)
+    pod = PodUsage(container("POD"), {one.name: (one, reading)}, (Interface("eth0", 1, 2, 0, 0, 3, 4, 0, 0),))
+    return Look(MOMENT + timedelta(seconds=seconds), seconds, Reading(cpu=5 * cpu, memory=5000), {"u1": pod})
+
+
+AROUND = Surroundings(
+    "one", MOMENT, 10000, Filesystem(1000, 600, 50, 40), Filesystem(2000, 500, 70, 30), 123, 4000, 99, Reading(cpu=7),
+    MOMENT, {"u1": {"data": "claim"}},
+)  # fmt: skip
+DISKS = {
+    "u1": DiskUsage(
+        {"app": Usage(10, 1)},
+        {"app": Usage(20, 2)},
+        {"data": Usage(40, 3), "secret": Usage(80, 4)},
+        {"secret": Filesystem(8000, 7000, 5, 1)},
+    )
+}
+
+
+def test_summary_of_a_pod() -> None:
+    """cri_stats_provider.go: rates between two looks, available = limit - working set; in-memory volumes are no
+    ephemeral storage."""
+    found = summary(look(0, 10**9), look(10, 2 * 10**9), AROUND, DISKS)
+    (pod,) = found["pods"]
+    assert pod["podRef"] == {"name": "web", "namespace": "shop", "uid": "u1"}
+    (app,) = pod["containers"]
+    assert app["cpu"] == {"time": "2026-01-02T03:04:15Z", "usageNanoCores": 10**8, "usageCoreNanoSeconds": 2 * 10**9}
+    assert (app["memory"]["workingSetBytes"], app["memory"]["availableBytes"]) == (800, 200)
+    assert (app["rootfs"]["usedBytes"], app["rootfs"]["capacityBytes"], app["logs"]["inodesUsed"]) == (10, 2000, 2)
+    assert pod["cpu"]["usageNanoCores"] == 10**8
+    assert (pod["network"]["name"], pod["network"]["rxBytes"], len(pod["network"]["interfaces"])) == ("eth0", 1, 1)
+    volumes = {v["name"]: v for v in pod["volume"]}
+    assert volumes["data"]["pvcRef"] == {"name": "claim", "namespace": "shop"}
+    assert (volumes["data"]["capacityBytes"], volumes["secret"]["capacityBytes"]) == (1000, 8000)
+    assert (pod["ephemeral-storage"]["usedBytes"], pod["ephemeral-storage"]["inodesUsed"]) == (70, 6)
+    assert pod["process_stats"] == {"process_count": 2}
+
+
+def test_summary_of_the_node() -> None:
+    node = summary(look(0, 10**9), look(10, 2 * 10**9), AROUND, DISKS)["node"]
+    assert node["cpu"]["usageNanoCores"] == 5 * 10**8
+    assert (node["memory"]["availableBytes"], node["fs"]["usedBytes"]) == (5000, 400)
+    assert node["runtime"]["imageFs"]["usedBytes"] == 123
+    assert node["runtime"]["containerFs"]["usedBytes"] == 10
+    assert (node["rlimit"]["maxpid"], node["rlimit"]["curproc"]) == (4000, 99)
+    assert [c["name"] for c in node["systemContainers"]] == ["kubelet", "pods"]
+
+
+def test_summary_of_cpu_and_memory_alone() -> None:
+    found = summary(look(0, 1), look(10, 2), AROUND, None)
+    assert {"fs", "network", "runtime", "rlimit"}.isdisjoint(found["node"])
+    assert {"network", "volume", "ephemeral-storage"}.isdisjoint(found["pods"][0])
+
+
+def test_a_container_that_began_between_two_looks() -> None:
+    """Its rate is that of its own life, whatever the container before it had used."""
+    young = container("app", age=0)
+    young = Container(**{n: getattr(young, n) for n in Container.__slots__} | {"id": "new" + ID})
+    found = summary(look(0, 10**12), look(5, 10**9, of=young), AROUND, None)
+    assert found["pods"][0]["containers"][0]["cpu"]["usageNanoCores"] == 2 * 10**8
+
+
+def test_only_a_pods_own_volumes_are_measured(tmp_path: Path) -> None:
+    """Storage mounted into the pod's directory is not the pod's."""
+    for name in ("kubernetes.io~empty-dir/scratch", "kubernetes.io~configmap/conf", "kubernetes.io~nfs/share"):
+        (tmp_path / "volumes" / name).mkdir(parents=True)
+    assert sorted(p.name for p in volume_directories(tmp_path)) == ["conf", "scratch"]
