@@ -47,13 +47,11 @@ class Catalog:
         if self._generation != context.registry.generation:
             self._answers.clear()
             self._generation = context.registry.generation
-        found = self._answers.get(name)
-        if found is None:
+        kept = {} if self.remotes() else self._answers
+        if name not in kept:
             body = orjson.dumps(make())
-            found = body, f'"{hashlib.sha512(body).hexdigest().upper()}"'
-            if not self.remotes():
-                self._answers[name] = found
-        return found
+            kept[name] = body, f'"{hashlib.sha512(body).hexdigest().upper()}"'
+        return kept[name]
 
 
 def _answer(request: HttpRequest, name: str, make: Callable[[], Obj], media_type: str = _JSON) -> Response:
