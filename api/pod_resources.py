@@ -14,7 +14,8 @@ from api import quantities
 from api.meta import Obj
 
 Amounts = dict[str, str]
-_OF_POD = frozenset(("cpu", "memory"))
+_COMPUTE = ("cpu", "memory")
+_OF_POD = frozenset(_COMPUTE)
 
 
 def requests(pod: Obj) -> Amounts:
@@ -33,6 +34,30 @@ def has_own(spec: Obj) -> bool:
     """Whether resources are set for the pod as a whole."""
     own = spec.get("resources") or {}
     return any(_is_of_pod(name) for kind in ("requests", "limits") for name in own.get(kind) or {})
+
+
+def qos_class(spec: Obj) -> str:
+    """BestEffort without any request or limit, Guaranteed when each limit is set and equals its request. What is set
+    for the pod as a whole decides (KEP-2837)."""
+    whole = has_own(spec)
+    containers = [spec] if whole else [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
+    any_set, guaranteed = False, True
+    for container in containers:
+        resources = container.get("resources") or {}
+        limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+        for name in _COMPUTE:
+            limit, request = limits.get(name), requests.get(name, limits.get(name))
+            try:
+                has_limit = limit is not None and quantities.parse(limit) > 0
+                has_request = request is not None and quantities.parse(request) > 0
+                equal = has_limit and quantities.parse(request) == quantities.parse(limit)
+            except ValueError:
+                return "BestEffort"  # validation refuses the pod right after
+            any_set = any_set or has_limit or has_request
+            guaranteed = guaranteed and equal
+    if not any_set:
+        return "BestEffort"
+    return "Guaranteed" if guaranteed else "Burstable"
 
 
 def added(one: Mapping[str, str], other: Mapping[str, str]) -> Amounts:

@@ -13,9 +13,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from api import meta, pod_resources, quantities
-from api.kinds.pod import qos_class
 from api.meta import Obj
-from api.pod_resources import Amounts
+from api.pod_resources import Amounts, qos_class
 
 Scope = Mapping[str, object]
 """scopeName, operator, values: one of scopeSelector.matchExpressions."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from api import meta, pod_resources, printing, quantities
+from api import meta, printing
 from api.errors import forbidden_field
 from api.kinds import pod_defaults, pod_update, pod_validation
 from api.meta import Obj
+from api.pod_resources import qos_class
 from api.registry import Column, Hooks
 from api.validation import Errors
-
-_COMPUTE = ("cpu", "memory")
 
 
 def default(pod: Obj) -> None:
@@ -72,30 +71,6 @@ def prepare_ephemeral(pod: Obj, old: Obj | None) -> None:
 def prepare_resize(pod: Obj, old: Obj | None) -> None:
     if old is not None:
         default(pod)
-
-
-def qos_class(spec: Obj) -> str:
-    """BestEffort without any request or limit, Guaranteed when each limit is set and equals its request. What is set
-    for the pod as a whole decides (KEP-2837)."""
-    whole = pod_resources.has_own(spec)
-    containers = [spec] if whole else [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
-    any_set, guaranteed = False, True
-    for container in containers:
-        resources = container.get("resources") or {}
-        limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
-        for name in _COMPUTE:
-            limit, request = limits.get(name), requests.get(name, limits.get(name))
-            try:
-                has_limit = limit is not None and quantities.parse(limit) > 0
-                has_request = request is not None and quantities.parse(request) > 0
-                equal = has_limit and quantities.parse(request) == quantities.parse(limit)
-            except ValueError:
-                return "BestEffort"  # validation refuses the pod right after
-            any_set = any_set or has_limit or has_request
-            guaranteed = guaranteed and equal
-    if not any_set:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed else "Burstable"
 
 
 def validate(pod: Obj, old: Obj | None) -> Errors:

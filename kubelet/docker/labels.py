@@ -18,5 +18,6 @@ GRACE = "io.kubernetes.pod.terminationGracePeriod"
 SANDBOX_ID = "sampan.io/sandbox-id"
 SPEC_HASH = "sampan.io/container-hash"
 POD_IP = "sampan.io/pod-ip"
+USER = "sampan.io/user"
 
 NETWORK = "sampan"

@@ -1,5 +1,8 @@
 """The environment of a container, and $(VAR) expansion. Pure: what it refers to is handed in.
 
+Whatever name a key makes is taken: since v1.34 a variable may have any printable name (KEP-4369), and the
+keys of config maps and secrets can have no other.
+
 Sources: kubelet_pods.go makeEnvironmentVariables, pkg/kubelet/envvars, third_party/forked/golang/expansion.
 """
 
@@ -14,13 +17,18 @@ from typing import Any
 
 from api import quantities
 from api.meta import Obj
+from kubelet.pods import env_file
 
 _MAP_STEP = re.compile(r"^metadata\.(labels|annotations)\['(.+)'\]$")
 _REFERENCE = re.compile(r"\$(?:\$|\(([^()]*)\))")
 
 
 class ConfigError(Exception):
-    """The pod's own words do not make a container: CreateContainerConfigError."""
+    """The pod's own words do not make a container. `reason` is what status shows."""
+
+    def __init__(self, message: str, reason: str = "CreateContainerConfigError") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(slots=True)
@@ -34,6 +42,14 @@ class Sources:
     host_ip: str = ""
     pod_ips: tuple[str, ...] = ()
     node_allocatable: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    """What env files hold, by `volume/path`; None for one that cannot be read."""
+
+
+def env_files(container: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """(volume, path) of each file that a variable is taken from."""
+    found = (((entry.get("valueFrom") or {}).get("fileKeyRef")) for entry in container.get("env") or [])
+    return {(ref["volumeName"], ref["path"]) for ref in found if ref}
 
 
 def references(container: Mapping[str, Any]) -> tuple[set[str], set[str]]:
@@ -104,7 +120,10 @@ def _from_value(value: Mapping[str, Any], container: Mapping[str, Any], sources:
             spec = sources.pod["spec"]
             named = [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
             target = next((c for c in named if c["name"] == ref["containerName"]), container)
-        return resource_field(ref["resource"], ref.get("divisor") or "0", target, sources.node_allocatable)
+        most = {**sources.node_allocatable, **((sources.pod["spec"].get("resources") or {}).get("limits") or {})}
+        return resource_field(ref["resource"], ref.get("divisor") or "0", target, most)
+    if value.get("fileKeyRef"):
+        return _from_file(value["fileKeyRef"], sources)
     for key, kind, found in (
         ("configMapKeyRef", "ConfigMap", sources.config_maps),
         ("secretKeyRef", "Secret", sources.secrets),
@@ -125,6 +144,20 @@ def _from_value(value: Mapping[str, Any], container: Mapping[str, Any], sources:
             raise ConfigError(f"couldn't find key {ref['key']} in {kind} {namespace}/{ref['name']}")
         return str(data[ref["key"]])
     return ""
+
+
+def _from_file(ref: Mapping[str, Any], sources: Sources) -> str | None:
+    where = f"{ref['volumeName']}/{ref['path']}"
+    text = sources.files.get(where)
+    try:
+        found = env_file.value(text, ref["key"]) if text is not None else None
+    except ValueError as error:
+        raise ConfigError("couldn't parse env file") from error
+    if text is None and not ref.get("optional"):
+        raise ConfigError("couldn't parse env file")
+    if not found and not ref.get("optional"):
+        raise ConfigError(f'environment variable key "{ref["key"]}" not found in file "{where}"')
+    return found or None
 
 
 def pod_field(path: str, sources: Sources) -> str:

@@ -1,6 +1,6 @@
-"""Quality of service classes, and what resources mean to the kernel. Pure.
+"""What resources mean to the kernel. Pure.
 
-Sources: pkg/apis/core/v1/helper/qos, pkg/kubelet/qos/policy.go, pkg/kubelet/cm/helpers_linux.go.
+Sources: pkg/kubelet/qos/policy.go, pkg/kubelet/cm/helpers_linux.go
 """
 
 from __future__ import annotations
@@ -8,45 +8,49 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api import quantities
+from api import pod_resources, quantities
+from kubelet.pods.model import is_sidecar
 
 _CPU_PERIOD = 100_000
 _LEAST_QUOTA = 1_000
 _LEAST_SHARES = 2
 _MOST_SHARES = 262_144
-
-
-def _containers(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [*(pod["spec"].get("containers") or []), *(pod["spec"].get("initContainers") or [])]
+_GUARANTEED, _BEST_EFFORT = -997, 1000
+_NODE_CRITICAL = 2_000_001_000  # system-node-critical
 
 
 def qos_class(pod: Mapping[str, Any]) -> str:
-    """Guaranteed when every container has limits for cpu and memory that equal its requests; BestEffort when
-    none asks for anything; else Burstable."""
-    asked, guaranteed = False, True
-    for container in _containers(pod):
-        resources = container.get("resources") or {}
-        limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
-        for name in ("cpu", "memory"):
-            limit = quantities.parse(limits[name]) if limits.get(name) is not None else None
-            request = quantities.parse(requests[name]) if requests.get(name) is not None else limit
-            asked = asked or bool(limit) or bool(request)
-            guaranteed = guaranteed and bool(limit) and limit == request
-    if not asked:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed else "Burstable"
+    return pod_resources.qos_class(pod["spec"])
 
 
 def oom_score_adj(pod: Mapping[str, Any], container: Mapping[str, Any], node_memory: int) -> int:
+    """How soon the kernel ends the container's processes: the less it asked for of the node's memory, the sooner.
+
+    Of what is asked for the pod as a whole (KEP-2837) each container has its part, and a sidecar goes no sooner than
+    the main containers do (KEP-753).
+    """
+    spec = pod["spec"]
     qos = qos_class(pod)
-    if qos == "Guaranteed":
-        return -997
+    if qos == "Guaranteed" or (spec.get("priority") or 0) >= _NODE_CRITICAL:
+        return _GUARANTEED
     if qos == "BestEffort":
-        return 1000
-    request = (container.get("resources") or {}).get("requests", {}).get("memory")
-    asked = quantities.units(request) if request is not None else 0
-    score = 1000 - (1000 * asked) // max(node_memory, 1)
-    return int(min(max(score, 3), 999))
+        return _BEST_EFFORT
+    asked = _memory_request(container)
+    mains = spec.get("containers") or []
+    if is_sidecar(container):
+        asked = max(asked, min((_memory_request(main) for main in mains), default=0))
+    whole = _memory_request(spec)
+    if whole:
+        sidecars = [c for c in spec.get("initContainers") or [] if is_sidecar(c)]
+        sharers = [*mains, *sidecars]
+        asked += max(whole - sum(map(_memory_request, sharers)), 0) // max(len(sharers), 1)
+    score = _BEST_EFFORT - (1000 * asked) // max(node_memory, 1)
+    return int(min(max(score, 1000 + _GUARANTEED), _BEST_EFFORT - 1))
+
+
+def _memory_request(of: Mapping[str, Any]) -> int:
+    request = ((of.get("resources") or {}).get("requests") or {}).get("memory")
+    return int(quantities.units(request)) if request is not None else 0
 
 
 def docker_resources(container: Mapping[str, Any]) -> dict[str, int]:
