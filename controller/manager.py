@@ -25,10 +25,12 @@ from controller.disruption import DisruptionLoop
 from controller.endpoints import EndpointsLoop
 from controller.endpointslice import EndpointSliceLoop
 from controller.endpointslice_mirror import EndpointSliceMirrorLoop
+from controller.ephemeral_volume import EphemeralVolumeLoop
 from controller.garbage_collector import GarbageCollectorLoop
 from controller.namespace import NamespaceLoop
 from controller.node_ipam import NodeIpamLoop
 from controller.node_lifecycle import NodeLifecycleLoop
+from controller.persistent_volume import PersistentVolumeLoop
 from controller.pod_gc import PodGcLoop
 from controller.replicaset import ReplicaSetLoop
 from controller.resource_quota import ResourceQuotaLoop
@@ -64,6 +66,8 @@ LOOPS = (
     Row("bootstrap-signer", BootstrapSignerLoop),
     Row("token-cleaner", TokenCleanerLoop),
     Row("resourcequota", ResourceQuotaLoop),
+    Row("persistentvolume-binder", PersistentVolumeLoop),
+    Row("ephemeral-volume", EphemeralVolumeLoop),
     Row("pvc-protection", protection.of_claims),
     Row("pv-protection", protection.of_volumes),
     Row("vac-protection", protection.of_attributes_classes),
