@@ -148,6 +148,18 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """The node's verdict that a pod fails, whatever its containers say: eviction, shutdown, deadline, refusal."""
+
+    reason: str
+    message: str
+    grace: int | None = None
+    """The most seconds of grace; None: the pod's own."""
+    condition: Obj | None = None
+    """What the pod's status says of it besides, such as DisruptionTarget: type, status, reason, message."""
+
+
+@dataclass(frozen=True, slots=True)
 class Probes:
     """What the probes last said of one running container (of one id: a new container starts afresh)."""
 
@@ -177,6 +189,14 @@ def spec_ephemeral_containers(pod: Mapping[str, Any]) -> list[Obj]:
 def is_sidecar(container: Mapping[str, Any]) -> bool:
     """A restartable init container (KEP-753)."""
     return container.get("restartPolicy") == "Always"
+
+
+def is_init(pod: Mapping[str, Any], name: str) -> bool:
+    return any(c["name"] == name for c in spec_init_containers(pod))
+
+
+def is_ephemeral(pod: Mapping[str, Any], name: str) -> bool:
+    return any(c["name"] == name for c in spec_ephemeral_containers(pod))
 
 
 def find_container(pod: Mapping[str, Any], name: str) -> Obj | None:

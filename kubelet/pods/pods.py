@@ -10,7 +10,9 @@ from client.clock import Clock
 from client.informer import Informer
 from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import RuntimeFailure
-from kubelet.pods.workers import PodWorker, Shared, orphan
+from kubelet.pods.model import Ending
+from kubelet.pods.orphans import orphan
+from kubelet.pods.workers import PodWorker, Shared
 from kubelet.volumes.manager import Volumes
 
 _log = log.get("pods")
@@ -33,6 +35,11 @@ class Pods:
     def use(self, shared: Shared) -> None:
         self._shared = shared
 
+    @property
+    def working(self) -> bool:
+        """Both sides are known, what is wanted and what runs, and pods are looked after."""
+        return self._active
+
     def stored(self, uid: str) -> Obj | None:
         found = self._informer.store.by_index("uid", uid)
         return found[0] if found else None
@@ -47,6 +54,14 @@ class Pods:
             return None
         worker = self._workers.get(pod["metadata"]["uid"])
         return worker.view if worker is not None else pod
+
+    def end(self, uid: str, ending: Ending) -> bool:
+        """The node ends this pod (see PodWorker.end). False when there is none of that uid."""
+        worker = self._workers.get(uid)
+        if worker is None or worker.gone:
+            return False
+        worker.end(ending)
+        return True
 
     def container_changed(self, uid: str) -> None:
         """Called by the observer."""

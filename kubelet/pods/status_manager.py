@@ -15,7 +15,8 @@ from api.meta import Obj, resource_version
 from client import log
 from client.clock import Clock
 from client.http import ApiClient
-from kubelet.pods.status import OWNED_CONDITIONS, same
+from kubelet.pods.status.build import same
+from kubelet.pods.status.conditions import merged
 
 _log = log.get("status")
 _AT_ONCE = 8
@@ -100,6 +101,5 @@ class StatusManager:
 
 def with_others(status: Obj, base: Obj) -> Obj:
     """Our status with the conditions that others have on the stored object."""
-    mine = [c for c in status.get("conditions") or [] if c["type"] in OWNED_CONDITIONS]
-    theirs = [c for c in (base.get("status") or {}).get("conditions") or [] if c["type"] not in OWNED_CONDITIONS]
-    return {**status, "conditions": mine + theirs}
+    stored = (base.get("status") or {}).get("conditions") or []
+    return {**status, "conditions": merged(status.get("conditions") or [], stored)}

@@ -10,24 +10,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
 
 from api.builtin import PODS
 from api.errors import ApiError, Conflict, NotFound
-from api.meta import Obj, is_deleting, rfc3339
+from api.meta import Obj, is_deleting
 from client import log
 from client.backoff import Backoff
-from client.clock import Clock, Timer
+from client.clock import Clock
 from client.events import EventRecorder
 from client.http import ApiClient
 from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import RuntimeFailure
 from kubelet.images.puller import Pulling
-from kubelet.pods import status as statuses
-from kubelet.pods.model import Container, field_path, find_container, is_terminal
+from kubelet.pods import verdicts
+from kubelet.pods.alarm import Alarm
+from kubelet.pods.kills import Kills
+from kubelet.pods.model import Container, Ending, field_path, find_container, is_terminal
+from kubelet.pods.orphans import as_deleted
 from kubelet.pods.runner import Runner, TryFailed
+from kubelet.pods.status import build as statuses
+from kubelet.pods.status.conditions import merged
 from kubelet.pods.status_manager import StatusManager
-from kubelet.pods.sync import (
+from kubelet.pods.sync.decide import decide
+from kubelet.pods.sync.plan import (
     Action,
     Finish,
     Kill,
@@ -37,7 +43,6 @@ from kubelet.pods.sync import (
     Remove,
     StartContainer,
     StopSandbox,
-    decide,
 )
 from kubelet.probing.handlers import Hooks
 from kubelet.probing.prober import Prober
@@ -76,12 +81,13 @@ class PodWorker:
         """There is no such pod in the apiserver (any more)."""
         self._status: Obj = {}
         self._memory = Memory()
-        self._kills: dict[str, asyncio.Task[None]] = {}
+        self._kept: Ending | None = None
+        self._begun = False
+        self._kills = Kills(shared.runner, shared.observer, self._memory, shared.clock, self.wake)
         self._hook_tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
         self._news.set()
-        self._timer: Timer | None = None
-        self._timer_due = 0.0
+        self._alarm = Alarm(shared.clock, self.wake)
         self._prober = Prober(shared.hooks, shared.recorder, shared.clock, self.wake)
         self._refresh_due = shared.clock.monotonic() + _REFRESH_SECONDS
         self._told_back_off: dict[str, str] = {}
@@ -104,19 +110,33 @@ class PodWorker:
         self._shared.statuses.forget(self.uid)
         self.wake()
 
+    def end(self, ending: Ending) -> None:
+        """The node ends this pod: it is wound down and Failed, whatever its restart policy. The first verdict counts;
+        a later one may shorten the grace."""
+        memory, graces = self._memory, [ending.grace]
+        if memory.ending is not None:
+            graces.append(memory.ending.grace)
+            ending = memory.ending
+        elif is_terminal(self.view):
+            return
+        memory.ending = replace(ending, grace=min((g for g in graces if g is not None), default=None))
+        if memory.stopping_since is None:
+            memory.stopping_since = self._shared.clock.now()
+        self.wake()
+
     @property
     def view(self) -> Obj:
         """The pod with the newest status: ours, unless another writer has ended the pod."""
         if not self._status or is_terminal(self.pod):
             return self.pod
-        others = statuses_of_others(self.pod)
-        mine = [c for c in self._status["conditions"] if c["type"] in statuses.OWNED_CONDITIONS]
-        return {**self.pod, "status": {**self._status, "conditions": mine + others}}
+        stored = (self.pod.get("status") or {}).get("conditions") or []
+        return {**self.pod, "status": {**self._status, "conditions": merged(self._status["conditions"], stored)}}
 
     async def close(self) -> None:
         """Stop working; what runs goes on running."""
         self._prober.close()
-        tasks = [self._task, *self._kills.values(), *self._hook_tasks]
+        await self._kills.close()
+        tasks = [self._task, *self._hook_tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -125,9 +145,7 @@ class PodWorker:
         while not self._finished:
             await self._news.wait()
             self._news.clear()
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            self._alarm.clear()
             try:
                 await self._sync()
                 self._errors.reset()
@@ -137,43 +155,34 @@ class PodWorker:
                 self._retry(error.message)
             except Exception:  # one pod's trouble must not end its worker: it is logged and tried again
                 _log.exception("sync failed", pod=self._name)
-                self._wake_in(self._errors.delay())
+                self._alarm.set(self._errors.delay())
         self._prober.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.clear()
         self._done(self)
 
     def _retry(self, why: str) -> None:
         _log.warning("sync failed", pod=self._name, why=why)
-        self._wake_in(self._errors.delay())
+        self._alarm.set(self._errors.delay())
 
     @property
     def _name(self) -> str:
         return f"{self.pod['metadata'].get('namespace', '')}/{self.pod['metadata']['name']}"
 
-    def _wake_in(self, seconds: float) -> None:
-        """At the latest in so many seconds; an earlier timer stays."""
-        due = self._shared.clock.monotonic() + max(seconds, 0.01)
-        if self._timer is not None:
-            if self._timer_due <= due:
-                return
-            self._timer.cancel()
-        self._timer_due = due
-        self._timer = self._shared.clock.call_later(max(seconds, 0.01), self._ring)
-
-    def _ring(self) -> None:
-        self._timer = None
-        self.wake()
-
     async def _sync(self) -> None:
         clock = self._shared.clock
         observed = self._shared.observer.of_pod(self.uid)
+        if not self._begun:
+            await self._begin()
         pod, now = self.view, clock.now()
         if self._memory.stopping_since is None and (is_deleting(pod) or is_terminal(pod)):
             self._memory.stopping_since = now
         self._prober.sync(pod, observed)
         self._memory.probes = self._prober.results
         plan = decide(pod, observed, self._memory, now)
+        if plan.ending is not None:
+            self._shared.recorder.event(self.pod, "Normal", plan.ending.reason, plan.ending.message)
+            self.end(plan.ending)
+        await self._keep_verdict()
         self._report(plan)
         acted = bool(plan.actions)
         for action in plan.actions:
@@ -186,6 +195,20 @@ class PodWorker:
         await self._refresh_volumes(pod)
         self._sleep_until(plan)
 
+    async def _begin(self) -> None:
+        """A pod that an earlier kubelet began with may have been given a verdict."""
+        if (self.pod.get("status") or {}).get("startTime") and not is_terminal(self.pod):
+            self._kept = await asyncio.to_thread(verdicts.kept, self._shared.volumes.pod_directory(self.uid))
+            if self._kept is not None:
+                self.end(self._kept)
+        self._begun = True
+
+    async def _keep_verdict(self) -> None:
+        ending = self._memory.ending
+        if ending is not None and ending != self._kept and not self.gone:
+            await asyncio.to_thread(verdicts.keep, self._shared.volumes.pod_directory(self.uid), ending)
+            self._kept = ending
+
     def _sleep_until(self, plan: Plan) -> None:
         now = self._shared.clock.now()
         wait = (plan.wake_at - now).total_seconds() if plan.wake_at is not None else None
@@ -193,7 +216,7 @@ class PodWorker:
             due = self._refresh_due - self._shared.clock.monotonic()
             wait = due if wait is None else min(wait, due)
         if wait is not None:
-            self._wake_in(wait)
+            self._alarm.set(wait)
 
     async def _refresh_volumes(self, pod: Obj) -> None:
         if self._shared.clock.monotonic() < self._refresh_due or is_deleting(pod) or is_terminal(pod):
@@ -230,7 +253,7 @@ class PodWorker:
             case StartContainer():
                 return await self._start(pod, action)
             case Kill():
-                self._kill(pod, action)
+                self._kills.start(pod, action)
             case StopSandbox():
                 await runner.stop_sandbox(action.container)
             case Remove():
@@ -241,7 +264,7 @@ class PodWorker:
 
     async def _make_sandbox(self, pod: Obj, action: MakeSandbox) -> bool:
         if not self._shared.ready() and not pod["spec"].get("hostNetwork"):
-            self._wake_in(1.0)
+            self._alarm.set(1.0)
             return False
         if action.attempt:
             text = "Pod sandbox changed, it will be killed and re-created."
@@ -296,28 +319,6 @@ class PodWorker:
         self._hook_tasks.add(task)
         task.add_done_callback(self._hook_tasks.discard)
 
-    def _kill(self, pod: Obj, action: Kill) -> None:
-        container_id = action.container.id
-        earlier = self._kills.pop(container_id, None)
-        if earlier is not None:
-            earlier.cancel()
-        due = self._shared.clock.now() + timedelta(seconds=action.grace)
-        self._memory.kills[container_id] = due
-
-        async def run() -> None:
-            try:
-                await self._shared.runner.stop(pod, action.container, action.grace, action.message, action.hook)
-            except RuntimeFailure as error:
-                _log.warning("stop failed", pod=self._name, container=action.container.name, why=str(error))
-                await self._shared.clock.sleep(_RETRY_SECONDS)
-            if self._kills.get(container_id) is task:
-                del self._kills[container_id]
-                self._memory.kills.pop(container_id, None)
-                self.wake()
-
-        task = asyncio.create_task(run(), name=f"stop {action.container.name}")
-        self._kills[container_id] = task
-
     async def _finish(self, plan: Plan) -> None:
         """The last steps of a pod on this node, in an order that a crash between any two does not harm."""
         shared = self._shared
@@ -336,33 +337,3 @@ class PodWorker:
                 _log.debug("already deleted", pod=self._name)
         shared.statuses.forget(self.uid)
         self._finished = True
-
-
-def statuses_of_others(pod: Obj) -> list[Obj]:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return [c for c in conditions if c["type"] not in statuses.OWNED_CONDITIONS]
-
-
-def as_deleted(pod: Obj, clock: Clock) -> Obj:
-    """The pod as if it had been deleted with its own grace period."""
-    meta = dict(pod["metadata"])
-    meta.setdefault("deletionTimestamp", rfc3339(clock.now()))
-    return {**pod, "metadata": meta}
-
-
-def orphan(containers: list[Container], clock: Clock) -> Obj:
-    """A stand-in for the pod of containers that no pod claims."""
-    any_of_it = containers[0]
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": any_of_it.pod_name,
-            "namespace": any_of_it.pod_namespace,
-            "uid": any_of_it.pod_uid,
-            "deletionTimestamp": rfc3339(clock.now()),
-            "deletionGracePeriodSeconds": max(c.grace for c in containers),
-        },
-        "spec": {"containers": []},
-        "status": {},
-    }

@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from api.meta import Obj, get_condition
-from kubelet.pods import status
 from kubelet.pods.model import Failure, PodContainers, Probes
-from kubelet.pods.sync import Memory, Plan
+from kubelet.pods.status import build as status
+from kubelet.pods.status.conditions import OWNED_CONDITIONS
+from kubelet.pods.sync.plan import Memory, Plan
 from tests.unit.kubelet.pods import NOW, deleted, exited, pod, running, sandbox, seen
 
 
@@ -37,7 +38,7 @@ PHASES = {
     "OnFailure succeeded": (pod(policy="OnFailure"), seen(sandbox(), exited()), "Succeeded"),
     "OnFailure failed": (pod(policy="OnFailure"), seen(sandbox(), exited(code=1)), "Running"),
     "a new sandbox repeats init": (
-        pod(init=("i",)), seen(sandbox(1), running("i", 1, box=1), exited(code=137)), "Running",
+        pod(init=("i",)), seen(sandbox(1), running("i", 1, box=1), exited(code=137)), "Pending",
     ),
     "deleted and all ended": (deleted(pod()), seen(sandbox(), exited(code=143)), "Failed"),
     "deleted, ended well": (deleted(pod()), seen(sandbox(), exited()), "Succeeded"),
@@ -69,7 +70,7 @@ def test_a_running_pod_in_full() -> None:
             "started": True,
         }
     ]
-    for type_ in status.OWNED_CONDITIONS:
+    for type_ in OWNED_CONDITIONS:
         condition = get_condition({"status": built}, type_)
         assert condition is not None and condition["status"] == "True", type_
 
@@ -78,7 +79,7 @@ def test_waiting_reasons_before_the_start() -> None:
     assert state(build(pod(), seen())) == {"waiting": {"reason": "ContainerCreating"}}
     built = build(pod(init=("i", "j")), seen())
     assert state(built) == {"waiting": {"reason": "PodInitializing"}}
-    assert state(built, 0, "initContainerStatuses") == {"waiting": {"reason": "ContainerCreating"}}
+    assert state(built, 0, "initContainerStatuses") == {"waiting": {"reason": "PodInitializing"}}
     assert state(built, 1, "initContainerStatuses") == {"waiting": {"reason": "PodInitializing"}}
 
 

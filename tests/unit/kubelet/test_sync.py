@@ -6,19 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from api.meta import Obj
 from kubelet.pods.model import BackOff, Failure, Probes
-from kubelet.pods.sync import (
-    Finish,
-    Kill,
-    MakeSandbox,
-    Memory,
-    Remove,
-    StartContainer,
-    StopSandbox,
-    decide,
-    go_duration,
-    next_attempt,
-)
+from kubelet.pods.sync.decide import decide
+from kubelet.pods.sync.plan import Finish, Kill, MakeSandbox, Memory, Remove, StartContainer, StopSandbox
+from kubelet.pods.sync.restarts import go_duration, next_attempt
 from tests.unit.kubelet.pods import NOW, deleted, exited, pod, running, sandbox, seen
 
 
@@ -202,12 +194,18 @@ def test_a_kill_under_way_is_repeated_only_when_sooner() -> None:
     assert shown(list(sooner.actions)) == ["kill app-0 2"]
 
 
-def test_sidecars_end_last() -> None:
-    obj = pod(initContainers=[{"name": "s", "image": "i", "restartPolicy": "Always"}])
-    both = decide(deleted(obj), seen(sandbox(), running("s"), running()), Memory(), NOW)
-    assert shown(list(both.actions)) == ["kill app-0 30"]
-    one = decide(deleted(obj), seen(sandbox(), running("s"), exited()), Memory(), NOW)
-    assert shown(list(one.actions)) == ["kill s-0 30"]
+def sidecar(name: str) -> Obj:
+    return {"name": name, "image": "busybox:1", "restartPolicy": "Always"}
+
+
+def test_sidecars_end_last_and_in_reverse_order() -> None:
+    """KEP-753: all are told at once, for their preStop hooks; each waits for those that began after it."""
+    obj = deleted(pod(initContainers=[sidecar("s"), sidecar("t")]))
+    plan = decide(obj, seen(sandbox(), running("s"), running("t"), running()), Memory(), NOW)
+    order = {a.container.name: a.after for a in plan.actions if isinstance(a, Kill)}
+    assert {name: sorted(after) for name, after in order.items()} == {
+        "app": [], "t": ["app-0"], "s": ["app-0", "t-0"],
+    }  # fmt: skip
 
 
 def test_a_sidecar_lets_the_next_start_when_it_has_started() -> None:

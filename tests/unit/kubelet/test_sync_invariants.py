@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from api.meta import Obj
 from kubelet.pods.model import SANDBOX, Container, PodContainers
-from kubelet.pods.sync import Finish, Kill, MakeSandbox, Memory, Remove, StartContainer, StopSandbox, decide
+from kubelet.pods.sync.decide import decide
+from kubelet.pods.sync.plan import Finish, Kill, MakeSandbox, Memory, Remove, StartContainer, StopSandbox
 from tests.unit.kubelet.pods import NOW, deleted, pod
 
 

@@ -1,0 +1,89 @@
+"""What a decision is made of: what the worker remembers, and the plan that comes out. Plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from kubelet.pods.model import BackOff, Container, Ending, Failure, Probes
+
+
+@dataclass(frozen=True, slots=True)
+class MakeSandbox:
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartContainer:
+    """Make and start `name` in the live sandbox. `back_off` is to be remembered once it is carried out."""
+
+    name: str
+    attempt: int
+    back_off: BackOff | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Stop a running container: preStop hook, SIGTERM, SIGKILL after `grace` seconds. Not waited for."""
+
+    container: Container
+    grace: int
+    message: str = ""
+    hook: bool = True
+    after: tuple[str, ...] = ()
+    """Ids of containers that are to end before this one is told to, as long as there is grace left."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopSandbox:
+    container: Container
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove a container that does not run."""
+
+    container: Container
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """No container of the pod runs: report its last state, remove all with the sandbox, delete the object."""
+
+
+Action = MakeSandbox | StartContainer | Kill | StopSandbox | Remove | Finish
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a worker remembers of its pod. All of it may be lost without breaking a promise, save `ending`, which
+    the worker keeps on disk."""
+
+    back_offs: dict[str, BackOff] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    probes: dict[str, Probes] = field(default_factory=dict)
+    """By container id."""
+    kills: dict[str, datetime] = field(default_factory=dict)
+    """Containers being stopped, by id: the moment SIGKILL is due."""
+    sandbox_failure: Failure | None = None
+    stopping_since: datetime | None = None
+    """When this worker first saw the pod deleted, ended or finished: its grace counts from there."""
+    ending: Ending | None = None
+    """The node has decided that this pod fails."""
+
+
+@dataclass(slots=True)
+class Plan:
+    actions: list[Action] = field(default_factory=list)
+    wake_at: datetime | None = None
+    waiting: dict[str, str] = field(default_factory=dict)
+    """Containers held back by crash-loop back-off: name → message."""
+    ending: Ending | None = None
+    """Set when this decision is that the pod fails: to be remembered."""
+
+    def wake(self, at: datetime) -> None:
+        if self.wake_at is None or at < self.wake_at:
+            self.wake_at = at
+
+    def starts(self, name: str) -> bool:
+        return any(isinstance(a, StartContainer) and a.name == name for a in self.actions)
