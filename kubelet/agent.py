@@ -73,7 +73,7 @@ async def serve(daemon: Daemon) -> None:
     node_informer = Informer(client, NODES, fields=f"metadata.name={args.node_name}", clock=clock)
     services = Informer(client, SERVICES, clock=clock)
     lookup = Lookup(client, clock)
-    volumes = Volumes(root, lookup)
+    volumes = Volumes(root, lookup, clock)
     volumes.host_ip = facts.host_ip
     hooks = Hooks(runtime, facts.host_ip)
     observer = Observer(runtime, clock)

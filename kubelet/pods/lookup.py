@@ -8,7 +8,7 @@ import random
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from api.builtin import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
+from api.builtin import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, SECRETS, SERVICE_ACCOUNTS
 from api.errors import ApiError, NotFound
 from api.meta import Obj, parse_time
 from api.registry import Resource
@@ -41,6 +41,12 @@ class Lookup:
 
     async def secret(self, namespace: str, name: str) -> Obj | None:
         return await self._get(SECRETS, namespace, name)
+
+    async def claim(self, namespace: str, name: str) -> Obj | None:
+        return await self._get(PERSISTENT_VOLUME_CLAIMS, namespace, name)
+
+    async def persistent_volume(self, name: str) -> Obj | None:
+        return await self._get(PERSISTENT_VOLUMES, "", name)
 
     async def _get(self, res: Resource, namespace: str, name: str) -> Obj | None:
         key, now = (res.plural, namespace, name), self._clock.monotonic()

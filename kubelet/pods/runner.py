@@ -95,9 +95,8 @@ class Runner:
     async def make_sandbox(self, pod: Obj, attempt: int, volumes: Backoff) -> None:
         """TryFailed when a volume cannot be had, which `volumes` says when to try again, or Docker refuses."""
         try:
-            await self._volumes.set_up(pod)
+            await self._volumes.set_up(pod, lambda text: self._recorder.event(pod, "Warning", "FailedMount", text))
         except VolumeError as error:
-            self._recorder.event(pod, "Warning", "FailedMount", str(error))
             raise self._failed("ContainerCreating", str(error), attempt, volumes.delay()) from error
         volumes.reset()
         try:
@@ -228,7 +227,7 @@ class Runner:
             self.facts.allocatable,
         )
         variables = environment.build(spec, sources)
-        mounts = self._volumes.mounts(pod, spec, variables)
+        mounts = await self._volumes.mounts(pod, spec, variables)
         directory = self._volumes.pod_directory(uid)
         targets = {mount.target for mount in mounts}
         for file, target in (("etc-hosts", "/etc/hosts"), ("resolv.conf", "/etc/resolv.conf")):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,11 @@ from kubelet.volumes.base import Payload
 _DATA = "..data"
 
 
+def is_there(directory: Path) -> bool:
+    """Whether it was ever written."""
+    return (directory / _DATA).is_symlink()
+
+
 def write(directory: Path, payload: Payload, group: int | None = None) -> bool:
     """True when something changed. `group` owns the files when given (fsGroup)."""
     for path in payload:
@@ -25,18 +31,23 @@ def write(directory: Path, payload: Payload, group: int | None = None) -> bool:
     directory.mkdir(parents=True, exist_ok=True)
     link = directory / _DATA
     old = directory / os.readlink(link) if link.is_symlink() else None
-    if old is not None and _same(old, payload):
+    wanted = {path: (file.data, file.mode | (0o440 if group is not None else 0)) for path, file in payload.items()}
+    if old is not None and _read(old) == wanted:
         return False
     stamp = datetime.now(UTC).strftime("..%Y_%m_%d_%H_%M_%S.")
     new = Path(tempfile.mkdtemp(prefix=stamp, dir=directory))
     new.chmod(0o755)
-    for path, file in payload.items():
-        target = new / path
+    for path, (data, mode) in wanted.items():
+        target, user = new / path, payload[path].user
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.data)
-        target.chmod(file.mode | (0o440 if group is not None else 0))
-        if group is not None or file.user is not None:
-            os.chown(target, -1 if file.user is None else file.user, -1 if group is None else group)
+        target.write_bytes(data)
+        if group is not None or user is not None:
+            os.chown(target, -1 if user is None else user, -1 if group is None else group)
+        target.chmod(mode)
+    if group is not None:
+        for each in (new, *(path for path in new.rglob("*") if path.is_dir())):
+            os.chown(each, -1, group)
+            each.chmod(0o2755)
     fresh = directory / "..data_tmp"
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(new.name)
@@ -49,8 +60,8 @@ def write(directory: Path, payload: Payload, group: int | None = None) -> bool:
     for shown in directory.iterdir():
         if not shown.name.startswith("..") and shown.name not in tops and shown.is_symlink():
             shown.unlink()
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
+        elif shown.name.startswith("..2") and shown != new:  # the old one, and those that a crash left half written
+            shutil.rmtree(shown)
     return True
 
 
@@ -59,8 +70,10 @@ def _check(path: str) -> None:
         raise ValueError(f"a volume's file cannot have the path {path!r}")
 
 
-def _same(old: Path, payload: Payload) -> bool:
-    present = {str(p.relative_to(old)) for p in old.rglob("*") if p.is_file()}
-    if present != set(payload):
-        return False
-    return all((old / path).read_bytes() == file.data for path, file in payload.items())
+def _read(directory: Path) -> dict[str, tuple[bytes, int]]:
+    """Path → content and mode of what a volume shows now."""
+    return {
+        str(path.relative_to(directory)): (path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
+        for path in directory.rglob("*")
+        if path.is_file()
+    }

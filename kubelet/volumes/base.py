@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from api.meta import Obj
-from kubelet.pods.lookup import Lookup
 
 
 class VolumeError(Exception):
     """The volume cannot be set up now. The message is what upstream prints after the volume's name."""
 
 
+class Objects(Protocol):
+    """Where a volume's objects come from: kubelet/pods/lookup.py, or what is watched."""
+
+    async def config_map(self, namespace: str, name: str) -> Obj | None: ...
+
+    async def secret(self, namespace: str, name: str) -> Obj | None: ...
+
+    async def token(self, pod: Obj, audience: str, seconds: int) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     pod: Obj
-    lookup: Lookup
+    objects: Objects
     host_ip: str = ""
     node_allocatable: Mapping[str, str] = field(default_factory=dict)
 
@@ -58,3 +67,9 @@ def choose(
         mode = item.get("mode")
         payload[item["path"]] = File(data[item["key"]], default_mode if mode is None else int(mode))
     return payload
+
+
+def aggregate(errors: Iterable[str]) -> str:
+    """Several errors as one, as upstream's errors.NewAggregate prints them: each once."""
+    texts = list(dict.fromkeys(errors))
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"

@@ -11,7 +11,7 @@ from kubelet.volumes.base import Context, Payload, VolumeError, choose
 
 async def payload(context: Context, source: Mapping[str, Any], default_mode: int) -> Payload:
     name, optional = source.get("name") or "", bool(source.get("optional"))
-    found = await context.lookup.config_map(context.namespace, name)
+    found = await context.objects.config_map(context.namespace, name)
     if found is None:
         if optional:
             return {}

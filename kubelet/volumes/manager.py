@@ -1,14 +1,15 @@
 """A pod's volumes on the node: set up before its sandbox, refreshed while it runs, gone after it.
 
-Directories are upstream's: <root>/pods/<uid>/volumes/kubernetes.io~<kind>/<name>. A kind is a file beside this
-one and an entry below.
+Directories are upstream's: <root>/pods/<uid>/volumes/kubernetes.io~<plugin>/<name>. Every step may be run again; what
+a step needs to know about an earlier one it finds on the disk. A kind is an entry of the tables below and, mostly, a
+file beside this one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,31 +17,53 @@ from typing import Any
 from api.errors import ApiError
 from api.meta import Obj
 from client import log
+from client.clock import Clock
 from kubelet.docker.container_config import Mount
-from kubelet.pods.environment import ConfigError, expand
 from kubelet.pods.lookup import Lookup
-from kubelet.volumes import atomic, config_map, downward_api, empty_dir, host_path, mounts, projected, secret
-from kubelet.volumes.base import Context, Payload, VolumeError
+from kubelet.volumes import (
+    atomic,
+    claims,
+    config_map,
+    container_mounts,
+    downward_api,
+    empty_dir,
+    host_path,
+    mounts,
+    network_fs,
+    ownership,
+    projected,
+    secret,
+)
+from kubelet.volumes.base import Context, Objects, Payload, VolumeError
+from kubelet.volumes.claims import Source, Unprocessed
 
 _log = log.get("volumes")
 _DEFAULT_MODE = 0o644
+_TIMEOUT = 123.0
+"""Seconds after which a pod that waits for volumes is told of all that it lacks (podAttachAndMountTimeout)."""
 _FILES: dict[str, Callable[[Context, Mapping[str, Any], int], Awaitable[Payload]]] = {
     "configMap": config_map.payload,
     "secret": secret.payload,
     "downwardAPI": downward_api.payload,
     "projected": projected.payload,
 }
-_IN_MEMORY = ("secret", "projected")
+_IN_MEMORY = ("secret", "projected", "downwardAPI")
 _DIRECTORY = {
     "configMap": "configmap", "secret": "secret", "downwardAPI": "downward-api", "projected": "projected",
-    "emptyDir": "empty-dir",
+    "emptyDir": "empty-dir", "nfs": "nfs",
 }  # fmt: skip
-_PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared", "None": "rprivate"}
+_ON_THE_MACHINE = ("hostPath", "local")
+SayFailed = Callable[[str], None]
+"""Hears the message of a FailedMount event."""
 
 
 class Volumes:
-    def __init__(self, root: Path, lookup: Lookup) -> None:
-        self._root, self._lookup = root, lookup
+    def __init__(self, root: Path, lookup: Lookup, clock: Clock) -> None:
+        self._root, self._lookup, self._clock = root, lookup, clock
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._sources: dict[tuple[str, str], Source] = {}
+        """What claims were found to be, by uid of the pod and name of its volume."""
+        self._waiting_since: dict[str, float] = {}
         self.host_ip = ""
         self.node_allocatable: Mapping[str, str] = {}
 
@@ -52,79 +75,149 @@ class Volumes:
         directory = self._root / "pods"
         return [entry.name for entry in directory.iterdir()] if directory.is_dir() else []
 
-    def _path(self, pod: Obj, volume: Mapping[str, Any]) -> Path:
-        kind = _kind(volume)
-        if kind == "hostPath":
-            return Path(volume["hostPath"]["path"])
-        base = self.pod_directory(pod["metadata"]["uid"]) / "volumes"
-        return base / f"kubernetes.io~{_DIRECTORY[kind]}" / str(volume["name"])
+    # Setting up.
 
-    async def set_up(self, pod: Obj) -> None:
-        """All volumes of the pod. VolumeError names the one that cannot be had."""
-        for volume in pod["spec"].get("volumes") or []:
-            try:
-                await self._set_up(pod, volume)
-            except (VolumeError, ApiError, OSError, ValueError) as error:
-                raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
+    async def set_up(self, pod: Obj, say: SayFailed) -> None:
+        """All volumes that containers use. VolumeError when one cannot be had: it is to be tried again, which may
+        find that some are there already."""
+        uid = pod["metadata"]["uid"]
+        wanted = set().union(*claims.used(pod))
+        missing: list[str] = []
+        unprocessed: dict[str, str] = {}
+        async with self._locks[uid]:
+            self.pod_directory(uid).mkdir(0o750, parents=True, exist_ok=True)
+            for volume in pod["spec"].get("volumes") or []:
+                if volume["name"] not in wanted:
+                    continue
+                try:
+                    source = await self._source(pod, volume)
+                except Unprocessed as error:
+                    unprocessed[volume["name"]] = str(error)
+                    continue
+                try:
+                    await self._set_up(pod, source, self._lookup)
+                except (VolumeError, ApiError, OSError, ValueError) as error:
+                    say(_told(source, error))
+                    if source.kind not in _FILES or not atomic.is_there(self._path(uid, source)):
+                        missing.append(volume["name"])
+        self._tell_what_is_missing(uid, missing, unprocessed, say)
 
-    async def _set_up(self, pod: Obj, volume: Mapping[str, Any]) -> None:
-        kind, group = _kind(volume), _fs_group(pod)
-        if kind == "hostPath":
-            host_path.set_up(volume[kind])
+    def _tell_what_is_missing(
+        self, uid: str, missing: list[str], unprocessed: Mapping[str, str], say: SayFailed
+    ) -> None:
+        """A claim without a volume is told of at once, the rest after a while: they have told of themselves."""
+        if not missing and not unprocessed:
+            self._waiting_since.pop(uid, None)
             return
-        directory = self._path(pod, volume)
-        if kind == "emptyDir":
-            await asyncio.to_thread(empty_dir.set_up, volume[kind] or {}, directory)
-            if group is not None:
-                os.chown(directory, -1, group)
-                directory.chmod(0o2777)
+        now = self._clock.monotonic()
+        late = now - self._waiting_since.setdefault(uid, now) >= _TIMEOUT
+        why = "; ".join(unprocessed.values()) or "context deadline exceeded"
+        text = (
+            f"Unable to attach or mount volumes: unmounted volumes=[{' '.join(sorted([*missing, *unprocessed]))}], "
+            f"unattached volumes=[], failed to process volumes=[{' '.join(sorted(unprocessed))}]: {why}"
+        )
+        if unprocessed or late:
+            self._waiting_since[uid] = now
+            say(text)
+        raise VolumeError(text)
+
+    async def _source(self, pod: Obj, volume: Mapping[str, Any]) -> Source:
+        if not claims.claim_name(pod, volume):
+            return claims.own(volume)
+        key = (pod["metadata"]["uid"], volume["name"])
+        if key not in self._sources:
+            self._sources[key] = await claims.resolve(pod, volume, self._lookup)
+        return self._sources[key]
+
+    async def _set_up(self, pod: Obj, source: Source, objects: Objects) -> None:
+        if source.kind in _FILES:
+            await self._write_files(pod, source, objects)
             return
-        source = volume[kind] or {}
-        mode = source.get("defaultMode")
-        context = Context(pod, self._lookup, self.host_ip, self.node_allocatable)
-        payload = await _FILES[kind](context, source, _DEFAULT_MODE if mode is None else int(mode))
-        if kind in _IN_MEMORY:
+        directory, group = self._path(pod["metadata"]["uid"], source), _fs_group(pod)
+        match source.kind:
+            case "hostPath":
+                await asyncio.to_thread(host_path.set_up, source.spec)
+            case "local":
+                if not await asyncio.to_thread(directory.exists):
+                    raise VolumeError(f'path "{directory}" does not exist')
+                if group is not None and not source.read_only and not source.block:
+                    policy = (pod["spec"].get("securityContext") or {}).get("fsGroupChangePolicy")
+                    mismatch = policy == "OnRootMismatch"
+                    await asyncio.to_thread(ownership.give, directory, group, only_on_mismatch=mismatch)
+            case "emptyDir":
+                size = empty_dir.memory_size(source.spec, pod, self.node_allocatable)
+                marker = self.pod_directory(pod["metadata"]["uid"]) / "plugins/kubernetes.io~empty-dir"
+                ready = marker / source.name / "ready"
+                await asyncio.to_thread(empty_dir.set_up, source.spec, directory, ready, size, group)
+            case "nfs":
+                await network_fs.set_up(source.spec, directory, source.options, source.read_only)
+            case _:
+                raise VolumeError(f"volumes of kind {source.kind} are not supported on this node")
+
+    async def _write_files(self, pod: Obj, source: Source, objects: Objects) -> None:
+        mode = source.spec.get("defaultMode")
+        context = Context(pod, objects, self.host_ip, self.node_allocatable)
+        payload = await _FILES[source.kind](context, source.spec, _DEFAULT_MODE if mode is None else int(mode))
+        directory, in_memory = self._path(pod["metadata"]["uid"], source), source.kind in _IN_MEMORY
+
+        def write() -> None:
             directory.mkdir(parents=True, exist_ok=True)
-            mounts.mount_tmpfs(directory)
-        await asyncio.to_thread(atomic.write, directory, payload, group)
+            if in_memory:
+                mounts.mount_tmpfs(directory)
+            atomic.write(directory, payload, _fs_group(pod))
 
-    async def refresh(self, pod: Obj) -> None:
+        await asyncio.to_thread(write)
+
+    def _path(self, uid: str, source: Source) -> Path:
+        """Where the volume's files are."""
+        if source.kind in _ON_THE_MACHINE:
+            return Path(source.spec["path"])
+        plugin = _DIRECTORY.get(source.kind, source.kind)
+        return self.pod_directory(uid) / "volumes" / f"kubernetes.io~{plugin}" / source.name
+
+    # While it runs.
+
+    async def refresh(self, pod: Obj, objects: Objects | None = None) -> None:
         """Bring changed config maps, secrets and tokens to a running pod. A failure leaves what was there."""
-        for volume in pod["spec"].get("volumes") or []:
-            if next((k for k in _FILES if k in volume), None) is None:
-                continue
-            try:
-                await self._set_up(pod, volume)
-            except (VolumeError, ApiError, OSError, ValueError) as error:
-                name = pod["metadata"]["name"]
-                _log.warning("volume not refreshed", pod=name, volume=volume["name"], why=str(error))
+        uid = pod["metadata"]["uid"]
+        async with self._locks[uid]:
+            for volume in pod["spec"].get("volumes") or []:
+                source = claims.own(volume)
+                if source.kind not in _FILES or not atomic.is_there(self._path(uid, source)):
+                    continue
+                try:
+                    await self._write_files(pod, source, objects or self._lookup)
+                except (VolumeError, ApiError, OSError, ValueError) as error:
+                    name = pod["metadata"]["name"]
+                    _log.warning("volume not refreshed", pod=name, volume=volume["name"], why=str(error))
 
-    def mounts(self, pod: Obj, container: Mapping[str, Any], environment: Mapping[str, str]) -> list[Mount]:
+    # For containers.
+
+    async def mounts(self, pod: Obj, container: Mapping[str, Any], environment: Mapping[str, str]) -> list[Mount]:
         """What the container sees where. ConfigError when the spec does not fit together."""
-        by_name = {v["name"]: v for v in pod["spec"].get("volumes") or []}
-        made = []
-        for mount in container.get("volumeMounts") or []:
-            volume = by_name.get(mount["name"])
-            if volume is None:
-                raise ConfigError(f'volume "{mount["name"]}" is not in the pod')
-            source = self._path(pod, volume)
-            sub_path = mount.get("subPath") or expand(mount.get("subPathExpr") or "", environment)
-            if sub_path:
-                source = _below(source, sub_path)
-            propagation = _PROPAGATION.get(mount.get("mountPropagation") or "", "")
-            target = mount["mountPath"]
-            made.append(
-                Mount(
-                    str(source),
-                    target if target.startswith("/") else f"/{target}",
-                    bool(mount.get("readOnly")) or _kind(volume) in _FILES,
-                    propagation,
-                )
-            )
-        return made
+        uid, sources = pod["metadata"]["uid"], {}
+        wanted = {mount["name"] for mount in container.get("volumeMounts") or []}
+        for volume in pod["spec"].get("volumes") or []:
+            if volume["name"] in wanted:
+                try:
+                    source = await self._source(pod, volume)
+                except Unprocessed as error:
+                    raise VolumeError(str(error)) from error
+                read_only = source.read_only or source.kind in _FILES
+                sources[volume["name"]] = container_mounts.Place(self._path(uid, source), read_only)
+        planned = container_mounts.plan(container, sources, environment, self.pod_directory(uid), mounts.can_freeze)
+        if any(each.bound for each in planned):
+            await asyncio.to_thread(container_mounts.bind, planned, container["name"])
+        return [each.mount for each in planned]
+
+    # The end.
 
     def tear_down(self, uid: str) -> None:
         """Everything of the pod on this node's disk. OSError when a mount cannot be undone."""
+        for key in [k for k in self._sources if k[0] == uid]:
+            del self._sources[key]
+        self._waiting_since.pop(uid, None)
+        self._locks.pop(uid, None)
         directory = self.pod_directory(uid)
         if not directory.exists():
             return
@@ -133,25 +226,12 @@ class Volumes:
         self._lookup.forget_pod(uid)
 
 
-def _kind(volume: Mapping[str, Any]) -> str:
-    kind = next((k for k in (*_FILES, "emptyDir", "hostPath") if k in volume), "")
-    if not kind:
-        asked = next((k for k in volume if k != "name"), "none")
-        raise VolumeError(f"volumes of kind {asked} are not supported on this node")
-    return kind
+def _told(source: Source, error: Exception) -> str:
+    step = "NewMounter initialization" if source.kind == "local" else "SetUp"
+    text = error.message if isinstance(error, ApiError) else str(error)
+    return f'MountVolume.{step} failed for volume "{source.name}" : {text}'
 
 
 def _fs_group(pod: Obj) -> int | None:
     group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
     return None if group is None else int(group)
-
-
-def _below(root: Path, sub_path: str) -> Path:
-    """root/sub_path, made if missing, refused when it leads out of the volume."""
-    top = root.resolve()
-    wanted = (top / sub_path).resolve()
-    if wanted != top and top not in wanted.parents:
-        raise ConfigError(f'failed to prepare subPath for volumeMount: "{sub_path}" leads out of the volume')
-    if not wanted.exists():
-        wanted.mkdir(parents=True, mode=0o755)
-    return wanted

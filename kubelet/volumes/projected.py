@@ -9,29 +9,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from api.errors import ApiError
 from kubelet.volumes import config_map, downward_api, secret
-from kubelet.volumes.base import Context, File, Payload, VolumeError
+from kubelet.volumes.base import Context, File, Payload, VolumeError, aggregate
 
 _TOKEN_SECONDS = 3600
+_PARTS = {"configMap": config_map.payload, "secret": secret.payload, "downwardAPI": downward_api.payload}
 
 
 async def payload(context: Context, source: Mapping[str, Any], default_mode: int) -> Payload:
+    """VolumeError says what is wrong with all of them at once."""
     files: Payload = {}
+    errors = []
     for part in source.get("sources") or []:
-        if part.get("configMap"):
-            files |= await config_map.payload(context, part["configMap"], default_mode)
-        elif part.get("secret"):
-            files |= await secret.payload(context, part["secret"], default_mode)
-        elif part.get("downwardAPI"):
-            files |= await downward_api.payload(context, part["downwardAPI"], default_mode)
-        elif part.get("serviceAccountToken"):
-            wanted = part["serviceAccountToken"]
-            seconds = int(wanted.get("expirationSeconds") or _TOKEN_SECONDS)
-            token = await context.lookup.token(context.pod, wanted.get("audience") or "", seconds)
-            files[wanted["path"]] = File(token.encode(), *_guard(context.pod["spec"], default_mode))
-        else:
-            raise VolumeError(f"projected source {', '.join(part)} is not supported on this node")
+        try:
+            files |= await _part(context, part, default_mode)
+        except VolumeError as error:
+            errors.append(str(error))
+        except ApiError as error:
+            errors.append(error.message)
+    if errors:
+        raise VolumeError(aggregate(errors))
     return files
+
+
+async def _part(context: Context, part: Mapping[str, Any], default_mode: int) -> Payload:
+    for kind, of_kind in _PARTS.items():
+        if part.get(kind) is not None:
+            return await of_kind(context, part[kind], default_mode)
+    wanted = part.get("serviceAccountToken")
+    if wanted is None:
+        raise VolumeError(f"projected sources of kind {', '.join(part)} are not supported on this node")
+    seconds = int(wanted.get("expirationSeconds") or _TOKEN_SECONDS)
+    token = await context.objects.token(context.pod, wanted.get("audience") or "", seconds)
+    return {wanted["path"]: File(token.encode(), *_guard(context.pod["spec"], default_mode))}
 
 
 def _guard(spec: Mapping[str, Any], mode: int) -> tuple[int, int | None]:

@@ -12,7 +12,7 @@ from kubelet.volumes.base import Context, Payload, VolumeError, choose
 async def payload(context: Context, source: Mapping[str, Any], default_mode: int) -> Payload:
     # A volume says secretName, a projected source says name.
     name, optional = source.get("secretName") or source.get("name") or "", bool(source.get("optional"))
-    found = await context.lookup.secret(context.namespace, name)
+    found = await context.objects.secret(context.namespace, name)
     if found is None:
         if optional:
             return {}

@@ -1,0 +1,435 @@
+"""Volumes as far as they need no mount: what is behind them, what they hold, where containers see them, and the words
+in which they fail. The sources are upstream's files named in the modules."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from api.errors import Forbidden
+from api.meta import Obj
+from client.clock import FakeClock
+from kubelet.pods.environment import ConfigError
+from kubelet.volumes import atomic, claims, container_mounts, empty_dir, network_fs, ownership, sub_path
+from kubelet.volumes.base import File, VolumeError
+from kubelet.volumes.claims import Source, Unprocessed
+from kubelet.volumes.container_mounts import Place
+from kubelet.volumes.manager import Volumes
+from tests.unit.kubelet.pods import pod
+
+
+class Objects:
+    """A lookup: what is in the apiserver."""
+
+    def __init__(self, **found: Obj) -> None:
+        self.found = found
+
+    async def _get(self, name: str) -> Obj | None:
+        if name == "secret-of-others":
+            raise Forbidden("no relationship found")
+        return self.found.get(name.replace("-", "_"))
+
+    async def config_map(self, _: str, name: str) -> Obj | None:
+        return await self._get(name)
+
+    secret = claim = config_map
+
+    async def persistent_volume(self, name: str) -> Obj | None:
+        return await self._get(name)
+
+    async def token(self, *_: Any) -> str:
+        return "token"
+
+    def forget_pod(self, _: str) -> None:
+        pass
+
+
+def using(*volumes: Obj, **spec: Any) -> Obj:
+    """A pod whose container mounts all of its volumes."""
+    made = pod(volumes=list(volumes), **spec)
+    mounts = [{"name": v["name"], "mountPath": f"/{v['name']}"} for v in volumes]
+    made["spec"]["containers"][0]["volumeMounts"] = mounts
+    return made
+
+
+class Node:
+    def __init__(self, root: Path, **found: Obj) -> None:
+        self.clock, self.objects = FakeClock(), Objects(**found)
+        self.volumes = Volumes(root, cast(Any, self.objects), self.clock)
+        self.said: list[str] = []
+
+    async def fails(self, obj: Obj) -> list[str]:
+        """What is said when the pod's volumes cannot be had."""
+        self.said.clear()
+        with pytest.raises(VolumeError):
+            await self.volumes.set_up(obj, self.said.append)
+        return list(self.said)
+
+    def file(self, plugin: str, path: str) -> Path:
+        return self.volumes.pod_directory("u-1") / "volumes" / f"kubernetes.io~{plugin}" / path
+
+
+# Files.
+
+
+async def test_a_missing_object_is_told_and_after_two_minutes_all_that_is_missing(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    wanted = using({"name": "c", "configMap": {"name": "late"}})
+    told = 'MountVolume.SetUp failed for volume "c" : configmap "late" not found'
+    assert await node.fails(wanted) == [told]
+    node.clock.advance(60)
+    assert await node.fails(wanted) == [told]
+    node.clock.advance(64)
+    everything = (
+        "Unable to attach or mount volumes: unmounted volumes=[c], unattached volumes=[], "
+        "failed to process volumes=[]: context deadline exceeded"
+    )
+    assert await node.fails(wanted) == [told, everything]
+    assert await node.fails(wanted) == [told]
+    node.objects.found["late"] = {"data": {"a": "1"}, "binaryData": {"b": "AAE="}}
+    await node.volumes.set_up(wanted, node.said.append)
+    assert (node.file("configmap", "c/a").read_text(), node.file("configmap", "c/b").read_bytes()) == ("1", b"\0\1")
+
+
+async def test_a_config_map_that_went_away_holds_no_running_pod_back(tmp_path: Path) -> None:
+    """Upstream counts a volume that was mounted as mounted, whatever its remount says."""
+    node = Node(tmp_path, here={"data": {"a": "1"}})
+    wanted = using({"name": "c", "configMap": {"name": "here"}})
+    await node.volumes.set_up(wanted, node.said.append)
+    node.objects.found.clear()
+    await node.volumes.set_up(wanted, node.said.append)
+    assert node.said == ['MountVolume.SetUp failed for volume "c" : configmap "here" not found']
+    assert node.file("configmap", "c/a").read_text() == "1"
+
+
+async def test_a_volume_that_no_container_mounts_is_not_looked_at(tmp_path: Path) -> None:
+    wanted = pod(volumes=[{"name": "c", "configMap": {"name": "none"}}])
+    await Node(tmp_path).volumes.set_up(wanted, pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("volume", "text"),
+    [
+        ({"glusterfs": {}}, "volumes of kind glusterfs are not supported on this node"),
+        ({"csi": {"driver": "x"}}, "volumes of kind csi are not supported on this node"),
+        ({"emptyDir": {"medium": "HugePages"}}, "medium HugePages: huge pages are not supported on this node"),
+        ({"configMap": {"name": "m", "items": [{"key": "no", "path": "p"}]}}, "references non-existent config key: no"),
+        ({"hostPath": {"path": "/proc/version", "type": "Directory"}},
+         "hostPath type check failed: /proc/version is not a directory"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+async def test_what_cannot_be_had_is_told(volume: Obj, text: str, tmp_path: Path) -> None:
+    node = Node(tmp_path, m={"data": {}})
+    assert await node.fails(using({"name": "v", **volume})) == [f'MountVolume.SetUp failed for volume "v" : {text}']
+
+
+async def test_projected_sources_fail_together(tmp_path: Path) -> None:
+    sources = [
+        {"configMap": {"name": "x"}}, {"secret": {"name": "y"}}, {"secret": {"name": "z", "optional": True}},
+        {"clusterTrustBundle": {"path": "p"}}, {"secret": {"name": "secret-of-others"}},
+    ]  # fmt: skip
+    told = await Node(tmp_path).fails(using({"name": "v", "projected": {"sources": sources}}))
+    assert told == [
+        'MountVolume.SetUp failed for volume "v" : [configmap "x" not found, secret "y" not found, '
+        "projected sources of kind clusterTrustBundle are not supported on this node, no relationship found]"
+    ]
+
+
+async def test_the_group_may_read_files_and_look_into_directories(tmp_path: Path) -> None:
+    """volume_linux.go: fsGroup on what is read-only adds 0440, and 02110 to directories."""
+    node = Node(tmp_path, m={"data": {"a": "1"}})
+    items = [{"key": "a", "path": "d/a", "mode": 0o400}]
+    wanted = using({"name": "c", "configMap": {"name": "m", "items": items}}, securityContext={"fsGroup": os.getgid()})
+    await node.volumes.set_up(wanted, pytest.fail)
+    file = node.file("configmap", "c/d/a")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o440
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o2755
+
+
+def test_a_changed_mode_is_a_change_and_a_crash_leaves_nothing(tmp_path: Path) -> None:
+    assert atomic.write(tmp_path, {"a": File(b"1", 0o644)})
+    (tmp_path / "..2020_01_01_00_00_00.x").mkdir()
+    (tmp_path / "..data_tmp").symlink_to("nowhere")
+    assert not atomic.write(tmp_path, {"a": File(b"1", 0o644)})
+    assert atomic.write(tmp_path, {"a": File(b"1", 0o600)})
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["..data", os.readlink(tmp_path / "..data"), "a"])
+
+
+# Claims.
+
+CLAIM: Obj = {
+    "metadata": {"name": "claim", "namespace": "default", "uid": "c-1"},
+    "spec": {"volumeName": "volume"},
+    "status": {"phase": "Bound"},
+}
+VOLUME: Obj = {
+    "metadata": {"name": "volume", "annotations": {"pv.beta.kubernetes.io/gid": "1234"}},
+    "spec": {"claimRef": {"uid": "c-1"}, "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"},
+             "mountOptions": ["hard"], "nfs": {"server": "s", "path": "/p"}},
+}  # fmt: skip
+OF_CLAIM: Obj = {"name": "v", "persistentVolumeClaim": {"claimName": "claim", "readOnly": True}}
+
+
+async def test_a_claim_is_the_volume_it_is_bound_to() -> None:
+    found = await claims.resolve(using(OF_CLAIM), OF_CLAIM, Objects(claim=CLAIM, volume=VOLUME))
+    assert found == Source("volume", "nfs", {"server": "s", "path": "/p"}, True, ("hard",), group=1234)
+
+
+def _but(obj: Obj, section: str, **changes: Any) -> Obj:
+    return {**obj, section: {**obj[section], **changes}}
+
+
+@pytest.mark.parametrize(
+    ("claim", "volume", "text"),
+    [
+        (None, VOLUME, 'failed to fetch PVC from API server: persistentvolumeclaims "claim" not found'),
+        (_but(CLAIM, "status", phase="Pending"), VOLUME, "PVC is not bound"),
+        (_but(CLAIM, "metadata", deletionTimestamp="2026-01-02T03:04:35Z"), VOLUME, "PVC is being deleted"),
+        (_but(CLAIM, "spec", volumeName=""), VOLUME, "PVC has empty pvc.Spec.VolumeName"),
+        (CLAIM, None, 'failed to fetch PV volume from API server: persistentvolumes "volume" not found'),
+        (CLAIM, _but(VOLUME, "spec", claimRef=None), "found PV object volume but it has a nil pv.Spec.ClaimRef "
+         "indicating it is not yet bound to the claim"),
+        (CLAIM, _but(VOLUME, "spec", claimRef={"uid": "c-2"}), "found PV object volume but its "
+         "pv.Spec.ClaimRef.UID c-2 does not point to claim.UID c-1"),
+    ],
+    ids=["no claim", "pending", "deleted", "no name", "no volume", "unbound", "of another"],
+)  # fmt: skip
+async def test_a_claim_without_a_volume_is_told_at_once(
+    claim: Obj | None, volume: Obj | None, text: str, tmp_path: Path
+) -> None:
+    found = {k: v for k, v in (("claim", claim), ("volume", volume)) if v is not None}
+    assert await Node(tmp_path, **found).fails(using(OF_CLAIM)) == [
+        "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[], "
+        f"failed to process volumes=[v]: error processing PVC default/claim: {text}"
+    ]
+
+
+async def test_an_ephemeral_volumes_claim_is_the_pods_own() -> None:
+    volume: Obj = {"name": "claim", "ephemeral": {"volumeClaimTemplate": {}}}
+    obj = using(volume)
+    of_pod = {**_but(CLAIM, "metadata", name="web-claim"), "status": {"phase": "Bound"}}
+    with pytest.raises(Unprocessed, match=r"PVC default/web-claim was not created for pod default/web \(pod is not"):
+        await claims.resolve(obj, volume, Objects(web_claim=of_pod, volume=VOLUME))
+    of_pod["metadata"]["ownerReferences"] = [{"uid": "u-1", "controller": True}]
+    assert (await claims.resolve(obj, volume, Objects(web_claim=of_pod, volume=VOLUME))).kind == "nfs"
+
+
+async def test_a_block_volume_is_no_directory(tmp_path: Path) -> None:
+    volume = _but(VOLUME, "spec", volumeMode="Block")
+    told = await Node(tmp_path, claim=CLAIM, volume=volume).fails(using(OF_CLAIM))
+    assert told[0].endswith(": volume v has volumeMode Block, but is specified in volumeMounts")
+
+
+async def test_a_local_volume_must_be_there(tmp_path: Path) -> None:
+    volume = _but(VOLUME, "spec", nfs=None, local={"path": str(tmp_path / "disk")})
+    del volume["spec"]["nfs"]
+    node = Node(tmp_path, claim=CLAIM, volume=volume)
+    path = tmp_path / "disk"
+    assert await node.fails(using(OF_CLAIM)) == [
+        f'MountVolume.NewMounter initialization failed for volume "volume" : path "{path}" does not exist'
+    ]
+    path.mkdir()
+    await node.volumes.set_up(using(OF_CLAIM), pytest.fail)
+    (mount,) = await node.volumes.mounts(using(OF_CLAIM), using(OF_CLAIM)["spec"]["containers"][0], {})
+    assert (mount.source, mount.read_only) == (str(path), True)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "read_only", "expected"),
+    [
+        ({"server": "s", "path": "/p"}, (), False, ["-t", "nfs", "s:/p", "/d"]),
+        ({"server": "s", "path": "/p"}, ("hard", "nfsvers=4.1"), False,
+         ["-t", "nfs", "-o", "hard,nfsvers=4.1", "s:/p", "/d"]),
+        ({"server": "s", "path": "/p", "readOnly": True}, ("hard",), False, ["-t", "nfs", "-o", "ro,hard", "s:/p", "/d"]),
+        ({"server": "fd00::1", "path": "/p"}, ("ro",), True, ["-t", "nfs", "-o", "ro", "[fd00::1]:/p", "/d"]),
+    ],
+    ids=["plain", "options", "read-only", "IPv6"],
+)  # fmt: skip
+def test_how_nfs_is_mounted(source: Obj, options: tuple[str, ...], read_only: bool, expected: list[str]) -> None:
+    assert network_fs.arguments(source, Path("/d"), options, read_only) == expected
+
+
+# emptyDir.
+
+
+@pytest.mark.parametrize(
+    ("limit", "containers", "expected"),
+    [
+        (None, [None], 1 << 30),
+        ("64Mi", [None], 64 << 20),
+        ("2Gi", [None], 1 << 30),
+        ("64Mi", ["32Mi"], 32 << 20),
+        (None, ["32Mi", "32Mi"], 64 << 20),
+        (None, ["32Mi", None], 1 << 30),
+    ],
+    ids=["the node's", "its own", "no more than the node's", "the container's", "all containers'", "one unbounded"],
+)
+def test_memory_is_bounded_by_the_least(limit: str | None, containers: list[str | None], expected: int) -> None:
+    """KEP-1967: min(node allocatable, pod's limit, sizeLimit)."""
+    obj = pod(*(f"c{n}" for n in range(len(containers))))
+    for container, memory in zip(obj["spec"]["containers"], containers, strict=True):
+        container["resources"] = {"limits": {"memory": memory} if memory else {}}
+    source = {"medium": "Memory", **({"sizeLimit": limit} if limit else {})}
+    assert empty_dir.memory_size(source, obj, {"memory": "1Gi"}) == expected
+
+
+def test_an_empty_dir_is_the_pods_once_it_was_made(tmp_path: Path) -> None:
+    directory, marker = tmp_path / "v", tmp_path / "plugins" / "ready"
+    empty_dir.set_up({}, directory, marker, 0, os.getgid())
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o2777
+    directory.chmod(0o700)
+    empty_dir.set_up({}, directory, marker, 0, os.getgid())
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+# fsGroup.
+
+
+def test_a_group_is_given_everything_but_what_links_lead_to(tmp_path: Path) -> None:
+    volume, outside = tmp_path / "v", tmp_path / "outside"
+    (volume / "d").mkdir(parents=True, mode=0o700)
+    outside.mkdir(mode=0o700)
+    (volume / "d" / "f").write_text("")
+    (volume / "d" / "f").chmod(0o600)
+    (volume / "link").symlink_to(outside)
+    ownership.give(volume, os.getgid())
+    assert stat.S_IMODE((volume / "d" / "f").stat().st_mode) == 0o660
+    assert stat.S_IMODE((volume / "d").stat().st_mode) == 0o2770
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o700
+    (volume / "d" / "f").chmod(0o600)
+    ownership.give(volume, os.getgid(), only_on_mismatch=True)
+    assert stat.S_IMODE((volume / "d" / "f").stat().st_mode) == 0o600
+    volume.chmod(0o700)
+    ownership.give(volume, os.getgid(), only_on_mismatch=True)
+    assert stat.S_IMODE((volume / "d" / "f").stat().st_mode) == 0o660
+
+
+# subPath.
+
+
+def _reach(volume: Path, path: str) -> os.stat_result:
+    descriptor = sub_path.walk(volume, path)
+    try:
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def test_sub_paths_are_found_or_made(tmp_path: Path) -> None:
+    volume = tmp_path / "v"
+    volume.mkdir()
+    volume.chmod(0o777)
+    (volume / "file").write_text("x")
+    (volume / "inside").symlink_to("file")
+    assert _reach(volume, "file").st_ino == _reach(volume, "inside").st_ino == (volume / "file").stat().st_ino
+    made = _reach(volume, "a/b")
+    assert made.st_ino == (volume / "a/b").stat().st_ino and stat.S_IMODE(made.st_mode) == 0o777
+    assert _reach(volume, "").st_ino == volume.stat().st_ino
+
+
+def _link(volume: Path) -> str:
+    (volume / "out").symlink_to("/etc")
+    return "out"
+
+
+def _chain(volume: Path) -> str:
+    (volume / "a").symlink_to("b")
+    (volume / "b").symlink_to("../..")
+    return "a/c"
+
+
+def _new_below_link(volume: Path) -> str:
+    (volume / "up").symlink_to("..")
+    return "up/made"
+
+
+@pytest.mark.parametrize("make", [_link, _chain, _new_below_link, lambda _: "../x"])
+def test_no_sub_path_leads_out(make: Callable[[Path], str], tmp_path: Path) -> None:
+    volume = tmp_path / "v"
+    volume.mkdir()
+    with pytest.raises(sub_path.Outside):
+        sub_path.walk(volume, make(volume))
+    assert [p.name for p in tmp_path.iterdir()] == ["v"]
+
+
+def test_a_directory_swapped_for_a_link_between_two_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CVE-2017-1002101: what was resolved is not what is opened."""
+    volume = tmp_path / "v"
+    (volume / "d").mkdir(parents=True)
+    resolve = os.path.realpath
+
+    def swapped(path: str) -> str:
+        found = resolve(path)
+        if found.endswith("/d"):
+            (volume / "d").rmdir()
+            (volume / "d").symlink_to("/etc")
+        return found
+
+    monkeypatch.setattr(os.path, "realpath", swapped)
+    with pytest.raises(sub_path.Outside):
+        sub_path.walk(volume, "d")
+
+
+# In containers.
+
+
+def _plan(mount: Obj, environment: dict[str, str] | None = None, able: bool = True) -> container_mounts.Planned:
+    container = {"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/m", **mount}]}
+    places = {"v": Place(Path("/vol"), False)}
+    (planned,) = container_mounts.plan(container, places, environment or {}, Path("/pod"), lambda: able)
+    return planned
+
+
+def test_where_mounts_come_from() -> None:
+    plain = _plan({"readOnly": True, "mountPropagation": "HostToContainer"})
+    assert (plain.mount.source, plain.mount.read_only, plain.mount.propagation) == ("/vol", True, "rslave")
+    assert plain.bound is None
+    below = _plan({"subPathExpr": "$(NAME)/x", "mountPath": "relative"}, {"NAME": "web"})
+    assert (below.sub_path, below.mount.source, below.mount.target) == (
+        "web/x", "/pod/volume-subpaths/v/c/0", "/relative",
+    )  # fmt: skip
+    frozen = _plan({"readOnly": True, "recursiveReadOnly": "Enabled"})
+    assert frozen.recursively_read_only and frozen.bound == Path("/pod/volume-subpaths/v/c/0")
+    assert not _plan({"readOnly": True, "recursiveReadOnly": "IfPossible"}, able=False).recursively_read_only
+
+
+@pytest.mark.parametrize(
+    ("mount", "text"),
+    [
+        ({"name": "w"}, 'cannot find volume "w" to mount into container "c"'),
+        ({"subPath": "/etc"}, "error SubPath `/etc` must not be an absolute path"),
+        ({"subPath": "a/../b"}, "unable to provision SubPath `a/../b`: must not contain '..'"),
+        ({"subPathExpr": "$(A)$(B)"}, "missing value for A, B"),
+        ({"subPathExpr": "$(BAD)"}, "unable to provision SubPath `../..`: must not contain '..'"),
+        ({"recursiveReadOnly": "Enabled"}, "it is not read-only"),
+        ({"recursiveReadOnly": "Enabled", "readOnly": True}, "it is not supported by the runtime"),
+        ({"recursiveReadOnly": "Enabled", "readOnly": True, "mountPropagation": "HostToContainer"},
+         'it is not compatible with propagation "HostToContainer"'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_mounts_that_cannot_be(mount: Obj, text: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        _plan(mount, {"BAD": "../.."}, able=False)
+    assert text in str(raised.value)
+
+
+def test_what_status_tells_of_mounts() -> None:
+    """VolumeMountStatus: IfPossible is told as what it became; nothing of what may be written."""
+    mounts = [
+        {"name": "a", "mountPath": "/a"},
+        {"name": "b", "mountPath": "/b", "readOnly": True},
+        {"name": "c", "mountPath": "/c", "readOnly": True, "recursiveReadOnly": "IfPossible"},
+    ]
+    assert container_mounts.status({"volumeMounts": mounts}, lambda: True) == [
+        {"name": "a", "mountPath": "/a"},
+        {"name": "b", "mountPath": "/b", "readOnly": True, "recursiveReadOnly": "Disabled"},
+        {"name": "c", "mountPath": "/c", "readOnly": True, "recursiveReadOnly": "Enabled"},
+    ]
