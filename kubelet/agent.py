@@ -14,9 +14,12 @@ from client.events import EventRecorder
 from client.informer import Informer
 from kubelet import configuration
 from kubelet.configuration import Configuration
+from kubelet.docker.images import DockerImages
 from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import DockerRuntime
+from kubelet.images.credentials import Credentials
 from kubelet.images.puller import Images
+from kubelet.images.pulls import Pulls
 from kubelet.network.pod_network import PodNetwork
 from kubelet.node.agent import NodeAgent
 from kubelet.pods.lookup import Lookup
@@ -80,12 +83,16 @@ async def serve(daemon: Daemon) -> None:
     pods = Pods(pod_informer, observer, volumes, clock)
     observer.on_change(pods.container_changed)
     network = PodNetwork(runtime, observer.sandboxes)
+    docker_images = DockerImages(runtime)
+    credentials = Credentials(lookup.secret, lambda pod, *news: recorder.event(pod, "Warning", *news), root)
+    pulls = Pulls(docker_images, credentials, root, config, clock)
     runner = Runner(
-        runtime, observer, Images(runtime, clock), volumes, lookup, hooks, network, services.store.list, recorder,
+        runtime, observer, Images(docker_images, credentials, pulls, clock), volumes, lookup, hooks, network,
+        services.store.list, recorder,
         facts, clock,
     )  # fmt: skip
     node = NodeAgent(
-        client, runtime, network, node_informer, facts, volumes, recorder, clock,
+        client, runtime, docker_images, network, node_informer, facts, volumes, recorder, clock,
         root=root, port=args.port, labels=parse_labels(args.node_labels),
     )  # fmt: skip
     manager = StatusManager(client, pods.stored, clock)

@@ -114,6 +114,15 @@ def reserved(value: Any) -> Mapping[str, str]:
     return amounts
 
 
+def one_of(*known: str) -> Callable[[Any], str]:
+    def read_value(value: Any) -> str:
+        if value not in known:
+            raise ValueError(f"must be one of {', '.join(known)}")
+        return str(value)
+
+    return read_value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     # The node as an object.
@@ -134,6 +143,20 @@ class Configuration:
     # Names that pods look up.
     cluster_dns: tuple[str, ...] = _row("clusterDNS", words, [])
     cluster_domain: str = _row("clusterDomain", text, "")
+    # Images.
+    serialize_image_pulls: bool = _row("serializeImagePulls", flag, False)
+    """Unlike upstream's default, which is from the time of an old Docker: pulls do not wait for one another."""
+    max_parallel_image_pulls: int = _row("maxParallelImagePulls", whole(), 0)
+    """0: no limit."""
+    image_pull_verification: str = _row("imagePullCredentialsVerificationPolicy", one_of(
+        "NeverVerify", "NeverVerifyPreloadedImages", "NeverVerifyAllowlistedImages", "AlwaysVerify"
+    ), "NeverVerifyPreloadedImages")  # fmt: skip
+    preloaded_images_allowed: tuple[str, ...] = _row("preloadedImagesVerificationAllowlist", words, [])
+    image_least_age: float = _row("imageMinimumGCAge", seconds, "2m0s")
+    image_most_age: float = _row("imageMaximumGCAge", seconds, "0s")
+    """Of an image that nobody uses; 0: any."""
+    image_gc_high_percent: int = _row("imageGCHighThresholdPercent", whole(0, 100), 85)
+    image_gc_low_percent: int = _row("imageGCLowThresholdPercent", whole(0, 100), 80)
 
     given: Obj = field(default_factory=dict, repr=False, compare=False)
     """The file's own fields."""

@@ -67,21 +67,6 @@ class Unreachable(RuntimeFailure):
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
-    id: str
-    digests: tuple[str, ...]
-    user: str = ""
-    entrypoint: tuple[str, ...] = ()
-    size: int = 0
-    tags: tuple[str, ...] = ()
-
-    @property
-    def image_id(self) -> str:
-        """What status shows: a pullable digest if there is one."""
-        return f"docker-pullable://{self.digests[0]}" if self.digests else f"docker://{self.id}"
-
-
-@dataclass(frozen=True, slots=True)
 class Event:
     action: str
     container_id: str
@@ -94,15 +79,13 @@ class DockerRuntime:
         self._client: APIClient | None = None
         self._work = ThreadPoolExecutor(_WORKERS, "docker-work")
         self._look = ThreadPoolExecutor(_LOOKERS, "docker-look")
-        self._pull = ThreadPoolExecutor(_WORKERS, "docker-pull")
-        self._image_ids: dict[str, str] = {}
 
     @property
     def labels(self) -> dict[str, str]:
         return {CLUSTER_LABEL: self.cluster, NODE_LABEL: self.node}
 
     def close(self) -> None:
-        for pool in (self._work, self._look, self._pull):
+        for pool in (self._work, self._look):
             pool.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
             self._client.close()
@@ -115,18 +98,6 @@ class DockerRuntime:
     async def ping(self) -> None:
         await self._run(self._look, lambda c: c.ping())
 
-    async def images(self) -> list[Image]:
-        found = await self._run(self._look, lambda c: c.images())
-        return [
-            Image(
-                i["Id"],
-                tuple(d for d in i.get("RepoDigests") or [] if "<none>" not in d),
-                size=int(i.get("Size") or 0),
-                tags=tuple(t for t in i.get("RepoTags") or [] if "<none>" not in t),
-            )
-            for i in found
-        ]
-
     async def events(self, since: float) -> AsyncIterator[Event]:
         """Starts, ends and removals of our containers from `since` (Unix time) on, until the connection
         breaks. Unreachable when it cannot be opened."""
@@ -136,7 +107,7 @@ class DockerRuntime:
             "label": [f"{k}={v}" for k, v in self.labels.items()],
         }
         params = {"filters": json.dumps(filters), "since": f"{since:.9f}"}
-        stream = await self._stream("GET", "/events", params)
+        stream = await self.stream("GET", "/events", params)
         try:
             async for line in stream.lines():
                 actor = line.get("Actor") or {}
@@ -199,10 +170,10 @@ class DockerRuntime:
     # Streams of a container.
 
     async def logs(self, container_id: str, params: Mapping[str, str]) -> Stream:
-        return await self._stream("GET", f"/containers/{container_id}/logs", params)
+        return await self.stream("GET", f"/containers/{container_id}/logs", params)
 
     async def attach(self, container_id: str, params: Mapping[str, str]) -> Stream:
-        return await self._stream("POST", f"/containers/{container_id}/attach", params, upgrade=True)
+        return await self.stream("POST", f"/containers/{container_id}/attach", params, upgrade=True)
 
     async def exec_create(
         self, container_id: str, command: list[str], *, stdin: bool, stdout: bool, stderr: bool, tty: bool
@@ -215,7 +186,7 @@ class DockerRuntime:
 
     async def exec_start(self, exec_id: str, *, tty: bool) -> Stream:
         body = {"Detach": False, "Tty": tty}
-        return await self._stream("POST", f"/exec/{exec_id}/start", None, body, upgrade=True)
+        return await self.stream("POST", f"/exec/{exec_id}/start", None, body, upgrade=True)
 
     async def exec_exit_code(self, exec_id: str) -> int | None:
         found = await self._run(self._look, lambda c: c.exec_inspect(exec_id))
@@ -233,42 +204,6 @@ class DockerRuntime:
 
     async def resize(self, container_id: str, width: int, height: int) -> None:
         await self._run(self._look, lambda c: c.resize(container_id, height=height, width=width))
-
-    # Images.
-
-    async def image(self, reference: str) -> Image | None:
-        try:
-            found = await self._run(self._look, lambda c: c.inspect_image(reference))
-        except Missing:
-            return None
-        config = found.get("Config") or {}
-        return Image(
-            found["Id"],
-            tuple(found.get("RepoDigests") or ()),
-            config.get("User") or "",
-            tuple(config.get("Entrypoint") or ()),
-            int(found.get("Size") or 0),
-            tuple(found.get("RepoTags") or ()),
-        )
-
-    async def pull(self, reference: str, auth: Mapping[str, str] | None = None) -> None:
-        repository, tag = split_reference(reference)
-
-        def pull(client: APIClient) -> None:
-            for line in client.pull(
-                repository, tag=tag, stream=True, decode=True, auth_config=dict(auth) if auth else None
-            ):
-                if line.get("error"):
-                    raise docker.errors.APIError(line["error"])
-
-        await self._run(self._pull, pull)
-
-    async def import_image(self, tar: bytes, reference: str, changes: list[str]) -> None:
-        repository, tag = split_reference(reference)
-        await self._run(
-            self._work,
-            lambda c: c.import_image_from_data(tar, repository=repository, tag=tag, changes=changes),
-        )
 
     # The network.
 
@@ -293,7 +228,13 @@ class DockerRuntime:
         digits = str(found.get("Version", "0")).split("+")[0].split("-")[0].split(".")
         return tuple(int(part) for part in digits if part.isdigit())
 
-    # How it is asked.
+    # How it is asked; kubelet/docker/images.py asks in the same ways.
+
+    async def look(self, call: Callable[[APIClient], Any]) -> Any:
+        return await self._run(self._look, call)
+
+    async def work(self, call: Callable[[APIClient], Any]) -> Any:
+        return await self._run(self._work, call)
 
     def _connected(self) -> APIClient:
         if self._client is None:
@@ -313,7 +254,7 @@ class DockerRuntime:
 
         return await asyncio.get_running_loop().run_in_executor(pool, guarded)
 
-    async def _stream(
+    async def stream(
         self,
         method: str,
         path: str,
@@ -321,12 +262,16 @@ class DockerRuntime:
         body: Any = None,
         *,
         upgrade: bool = False,
+        headers: Mapping[str, str] | None = None,
+        patience: float = docker_streams.HEAD_SECONDS,
     ) -> Stream:
+        """`patience`: how many seconds the daemon may take to begin its answer."""
         version = self._client._version if self._client is not None else "1.41"
         try:
             return await docker_streams.open_stream(
-                self.host, method, f"/v{version}{path}", params, body, upgrade=upgrade
-            )
+                self.host, method, f"/v{version}{path}", params, body, upgrade=upgrade, headers=headers,
+                patience=patience,
+            )  # fmt: skip
         except StreamError as error:
             kind = {0: Unreachable, 404: Missing}.get(error.status, Refused)
             raise kind(str(error)) from error
@@ -337,15 +282,6 @@ def _hang_up(pid: int, container_id: str) -> None:
     with contextlib.suppress(OSError):
         if container_id in Path(f"/proc/{pid}/cgroup").read_text():
             os.kill(pid, signal.SIGHUP)
-
-
-def split_reference(reference: str) -> tuple[str, str]:
-    """(repository, tag or digest); the tag defaults to latest."""
-    if "@" in reference:
-        repository, _, digest = reference.partition("@")
-        return repository, digest
-    head, colon, tag = reference.rpartition(":")
-    return (head, tag) if colon and "/" not in tag else (reference, "latest")
 
 
 def _explain(error: docker.errors.APIError) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 STDOUT, STDERR = 1, 2
 _CHUNK = 64 * 1024
-_HEAD_SECONDS = 30.0
+HEAD_SECONDS = 30.0
 
 
 class StreamError(Exception):
@@ -70,12 +70,13 @@ class Stream:
 
 async def open_stream(
     host: str, method: str, path: str, params: Mapping[str, str] | None = None, body: Any = None,
-    *, upgrade: bool = False,
+    *, upgrade: bool = False, headers: Mapping[str, str] | None = None, patience: float = HEAD_SECONDS,
 ) -> Stream:  # fmt: skip
     """StreamError when the daemon is away or answers with anything but success."""
     target = f"{path}?{urlencode(params)}" if params else path
     payload = b"" if body is None else json.dumps(body).encode()
     head = [f"{method} {target} HTTP/{'1.1' if upgrade else '1.0'}", "Host: docker"]
+    head += [f"{name}: {value}" for name, value in (headers or {}).items()]
     if upgrade:
         head += ["Connection: Upgrade", "Upgrade: tcp"]
     if payload or method == "POST":
@@ -87,10 +88,10 @@ async def open_stream(
     try:
         writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + payload)
         await writer.drain()
-        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _HEAD_SECONDS)
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), patience)
         status = int(answer.split(b" ", 2)[1])
         if status >= 300:
-            raise StreamError(status, _message(await asyncio.wait_for(reader.read(_CHUNK), _HEAD_SECONDS)))
+            raise StreamError(status, _message(await asyncio.wait_for(reader.read(_CHUNK), HEAD_SECONDS)))
     except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
         writer.close()
         raise StreamError(0, f"Docker did not answer: {error!r}") from error

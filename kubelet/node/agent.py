@@ -19,7 +19,8 @@ from client.clock import Clock
 from client.events import EventRecorder
 from client.http import ApiClient
 from client.informer import Informer
-from kubelet.docker.runtime import DockerRuntime, Image, RuntimeFailure
+from kubelet.docker.images import DockerImages, Image
+from kubelet.docker.runtime import DockerRuntime, RuntimeFailure
 from kubelet.network.pod_network import PodNetwork
 from kubelet.node import status as node_status
 from kubelet.pods.runner import Facts
@@ -40,6 +41,7 @@ class NodeAgent:
         self,
         client: ApiClient,
         runtime: DockerRuntime,
+        images: DockerImages,
         network: PodNetwork,
         informer: Informer,
         facts: Facts,
@@ -52,7 +54,7 @@ class NodeAgent:
         labels: dict[str, str],
     ) -> None:
         self._client, self._runtime, self._informer, self._facts = client, runtime, informer, facts
-        self._network = network
+        self._network, self._docker_images = network, images
         self._volumes, self._recorder, self._clock = volumes, recorder, clock
         self._root, self._port, self._labels = root, port, labels
         self._network_error = "waiting for the node's pod CIDR"
@@ -242,7 +244,7 @@ class NodeAgent:
             if not self._engine or self._runtime_error:
                 self._engine = ".".join(str(p) for p in await self._runtime.engine_version())
             if self._round % _IMAGES_EVERY == 0:
-                self._images = await self._runtime.images()
+                self._images = await self._docker_images.all()
             else:
                 await self._runtime.ping()
             self._round += 1

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from api.meta import Obj, get_condition, rfc3339
-from kubelet.docker.runtime import Image
+from kubelet.docker.images import Image
 
 VERSION = f"v1.35.0+sampan.{metadata.version('sampan')}"
 MOST_PODS = 110

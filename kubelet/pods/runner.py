@@ -7,7 +7,6 @@ next look at the node and put right by the next decision.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,9 +22,10 @@ from client.events import EventRecorder
 from kubelet.configuration import Configuration
 from kubelet.docker import container_config
 from kubelet.docker.container_config import Mount, Surroundings, container_name
+from kubelet.docker.images import Image
 from kubelet.docker.observer import Observer
-from kubelet.docker.runtime import DockerRuntime, Image, Refused, RuntimeFailure, Unreachable
-from kubelet.docker.sandbox_image import IMAGE, archive
+from kubelet.docker.runtime import DockerRuntime, Refused, RuntimeFailure, Unreachable
+from kubelet.docker.sandbox_image import IMAGE
 from kubelet.images.puller import ImageFailure, Images, pull_policy
 from kubelet.network import names
 from kubelet.network.pod_network import PodNetwork
@@ -88,7 +88,6 @@ class Runner:
         self._lookup, self._hooks, self._services, self._recorder = lookup, hooks, services, recorder
         self._network = network
         self._clock = clock
-        self._sandbox_image_checked = False
 
     # Sandboxes.
 
@@ -100,12 +99,12 @@ class Runner:
             raise self._failed("ContainerCreating", str(error), attempt, volumes.delay()) from error
         volumes.reset()
         try:
-            await self._ensure_sandbox_image()
+            await self._images.ensure_sandbox_image()
             sandbox = await self._make_sandbox(pod, attempt)
         except Unreachable:
             raise
         except (RuntimeFailure, OSError) as error:
-            self._sandbox_image_checked = False
+            self._images.forget(IMAGE)
             text = f"Failed to create pod sandbox: {error}"
             self._recorder.event(pod, "Warning", "FailedCreatePodSandBox", text)
             raise self._failed("ContainerCreating", text, attempt, _CREATE_RETRY) from error
@@ -127,14 +126,6 @@ class Runner:
                     self._observer.forget(sandbox_id)
                     raise
             return sandbox
-
-    async def _ensure_sandbox_image(self) -> None:
-        if self._sandbox_image_checked:
-            return
-        if await self._runtime.image(IMAGE) is None:
-            changes = ['ENTRYPOINT ["/pause"]']
-            await self._runtime.import_image(archive(os.uname().machine), IMAGE, changes)
-        self._sandbox_image_checked = True
 
     def _write_names(self, pod: Obj, ips: tuple[str, ...]) -> None:
         directory = self._volumes.pod_directory(pod["metadata"]["uid"])
@@ -204,7 +195,7 @@ class Runner:
             self._say(pod, spec["name"], type_, reason, message)
 
         try:
-            return await self._images.want(spec["image"], pull_policy(spec), asker, say, wake)
+            return await self._images.want(pod, spec["image"], pull_policy(spec), asker, say, wake)
         except ImageFailure as error:
             failure = Failure(error.reason, str(error), attempt, error.retry_at)
             raise TryFailed(failure) from error

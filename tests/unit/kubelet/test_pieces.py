@@ -14,7 +14,7 @@ from api.errors import BadRequest
 from api.meta import get_condition
 from kubelet.docker import container_config, sandbox_image
 from kubelet.docker.container_config import Mount, Surroundings
-from kubelet.docker.runtime import parse_docker_time, split_reference
+from kubelet.docker.runtime import parse_docker_time
 from kubelet.images.puller import pull_policy
 from kubelet.network import names
 from kubelet.network import pod_network as network
@@ -216,12 +216,6 @@ POLICIES = [
 @pytest.mark.parametrize(("image", "policy"), POLICIES)
 def test_default_pull_policy(image: str, policy: str) -> None:
     assert pull_policy({"image": image}) == policy
-
-
-def test_references() -> None:
-    assert split_reference("h:5000/a/b") == ("h:5000/a/b", "latest")
-    assert split_reference("h:5000/a/b:2") == ("h:5000/a/b", "2")
-    assert split_reference("a@sha256:0") == ("a", "sha256:0")
 
 
 def test_docker_times() -> None:

@@ -14,8 +14,7 @@ from api.meta import Obj
 from client.clock import FakeClock
 from kubelet.docker.labels import CONTAINER_NAME, POD_UID, RESTART_COUNT, SANDBOX_ID, SPEC_HASH
 from kubelet.docker.observer import Observer
-from kubelet.docker.runtime import DockerRuntime, Event, Image, Missing, Refused
-from kubelet.images.puller import Images
+from kubelet.docker.runtime import DockerRuntime, Event, Missing, Refused
 from kubelet.network.pod_network import PodNetwork
 from kubelet.pods.model import SANDBOX, Container
 from kubelet.pods.runner import Facts, Runner
@@ -23,6 +22,7 @@ from kubelet.pods.status_manager import StatusManager
 from kubelet.pods.workers import PodWorker, Shared
 from kubelet.volumes.manager import Volumes
 from tests.unit.kubelet.pods import deleted, pod
+from tests.unit.kubelet.registry import Registry, images
 from tests.unit.kubelet.test_probes import Recorder
 
 
@@ -48,9 +48,6 @@ class Docker:
     async def events(self, since: float) -> AsyncIterator[Event]:
         while True:
             yield await self._events.get()
-
-    async def image(self, reference: str) -> Image | None:
-        return Image("sha256:1", ())
 
     async def find(self, name: str) -> str:
         return name if name in self.there else ""
@@ -123,7 +120,8 @@ class Node:
         volumes = Volumes(root, cast(Any, None), self.clock)
         facts = Facts("n1", "192.0.2.1", "10.96.0.10", "cluster.local")
         runner = Runner(
-            runtime, self.observer, Images(runtime, self.clock), volumes, cast(Any, None), cast(Any, None),
+            runtime, self.observer, images(Registry(None, set()), root, self.clock), volumes, cast(Any, None),
+            cast(Any, None),
             PodNetwork(runtime, self.observer.sandboxes), list, recorder, facts, self.clock,
         )  # fmt: skip
         self.shared = Shared(

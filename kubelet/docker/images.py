@@ -1,0 +1,169 @@
+"""The images of this node's Docker: found, listed, pulled, made, loaded, removed, unpacked.
+
+Failures are those of kubelet/docker/runtime.py. A pull holds no thread: its progress is read on the event loop, and
+cancelling it ends Docker's side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from api.meta import Obj
+from client import log
+from kubelet.docker.runtime import DockerRuntime, Missing, Refused, Unreachable
+
+_log = log.get("images")
+_PATIENCE = 60.0
+"""cri-dockerd's --image-pull-progress-deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    id: str
+    digests: tuple[str, ...]
+    user: str = ""
+    entrypoint: tuple[str, ...] = ()
+    size: int = 0
+    tags: tuple[str, ...] = ()
+
+    @property
+    def image_id(self) -> str:
+        """What status shows: a pullable digest if there is one."""
+        return f"docker-pullable://{self.digests[0]}" if self.digests else f"docker://{self.id}"
+
+
+class DockerImages:
+    def __init__(self, runtime: DockerRuntime) -> None:
+        self._runtime = runtime
+
+    async def find(self, reference: str) -> Image | None:
+        try:
+            found = await self._runtime.look(lambda c: c.inspect_image(reference))
+        except Missing:
+            return None
+        return _image(found, found.get("Config") or {})
+
+    async def all(self) -> list[Image]:
+        return [_image(each, {}) for each in await self._runtime.look(lambda c: c.images())]
+
+    async def in_use(self) -> set[str]:
+        """The ids of images that any container of this Docker, ours or not, was made from."""
+        return {each["ImageID"] for each in await self._runtime.look(lambda c: c.containers(all=True))}
+
+    async def disk(self) -> Path:
+        """A directory on the file system that holds the images."""
+        return Path((await self._runtime.info())["DockerRootDir"])
+
+    async def pull(
+        self, reference: str, auth: Mapping[str, str] | None, heard: Callable[[Obj], None], patience: float = _PATIENCE
+    ) -> None:
+        """`heard` is called with each line of Docker's progress report. Refused when there is none for so long."""
+        headers = {}
+        if auth:
+            headers["X-Registry-Auth"] = base64.urlsafe_b64encode(json.dumps(dict(auth)).encode()).decode()
+        params, last = {"fromImage": reference}, ""
+        stream = await self._runtime.stream("POST", "/images/create", params, headers=headers, patience=patience)
+        try:
+            lines = stream.lines()
+            while line := await asyncio.wait_for(anext(lines, None), patience):
+                if line.get("error"):
+                    raise Refused(line["error"])
+                last = str(line.get("status") or "")
+                heard(line)
+        except TimeoutError as error:
+            raise Refused(f"context canceled: no progress for {patience:.0f}s, latest progress: {last!r}") from error
+        except (OSError, ValueError) as error:
+            raise Unreachable(f"Docker's report of a pull broke off: {error}") from error
+        finally:
+            stream.close()
+        if not last.startswith("Status: "):
+            raise Unreachable(f"Docker's report of a pull broke off after {last!r}")
+
+    async def make(self, tar: bytes, reference: str, changes: list[str]) -> None:
+        """An image of one layer, from a tar; `changes` are Dockerfile instructions."""
+        repository, tag = reference.rsplit(":", 1)
+        await self._runtime.work(
+            lambda c: c.import_image_from_data(tar, repository=repository, tag=tag, changes=changes)
+        )
+
+    async def remove(self, image: Image) -> None:
+        """With all its names. Refused when a container was made from it."""
+        for name in (*image.tags, *image.digests, image.id):
+            try:
+                await self._runtime.work(partial(_remove, name))
+            except Missing:
+                _log.debug("image is gone already", image=name)
+
+    async def export(self, image_id: str, directory: Path) -> None:
+        """Unpacks the file system of an image into an empty directory, as it is in the image and with nothing of
+        Docker's. Needs as much room again beside it meanwhile.
+
+        Layers are unpacked by a process of its own, which sees nothing but the directory: no link in an image leads
+        out of it.
+        """
+        with TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as work:
+            await self._save(image_id, Path(work))
+            layers = await asyncio.to_thread(_layers, Path(work))
+            await _run(sys.executable, "-m", "kubelet.images.unpack", str(directory), *map(str, layers))
+
+    async def _save(self, image_id: str, directory: Path) -> None:
+        """`docker save`, unpacked. Its tar is Docker's own and holds plain names."""
+        stream = await self._runtime.stream("GET", f"/images/{image_id}/get")
+        try:
+            await _run("tar", "-x", "-C", str(directory), "--no-same-owner", fed=stream.raw())
+        finally:
+            stream.close()
+
+
+async def _run(*argv: str, fed: AsyncIterator[tuple[int, bytes]] | None = None) -> None:
+    pipe = asyncio.subprocess.PIPE
+    child = await asyncio.create_subprocess_exec(
+        *argv, stdin=pipe if fed is not None else asyncio.subprocess.DEVNULL, stderr=pipe
+    )
+    try:
+        try:
+            if fed is not None and child.stdin is not None:
+                async for _, data in fed:
+                    child.stdin.write(data)
+                    await child.stdin.drain()
+        except (BrokenPipeError, ConnectionResetError):
+            _log.debug("ended before its input did", program=argv[0])
+        _, errors = await child.communicate()
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    if child.returncode:
+        raise OSError(f"{argv[0]}: {errors.decode(errors='replace').strip()[-500:]}")
+
+
+def _remove(name: str, client: Any) -> None:
+    client.remove_image(name)
+
+
+def _layers(saved: Path) -> list[Path]:
+    """The tars of a saved image's layers, lowest first."""
+    manifest: list[dict[str, Any]] = json.loads((saved / "manifest.json").read_text())
+    layers = [(saved / name).resolve() for name in manifest[0]["Layers"]]
+    if not all(layer.is_relative_to(saved.resolve()) for layer in layers):
+        raise OSError("a layer of the image lies outside of it")
+    return layers
+
+
+def _image(found: Mapping[str, Any], config: Mapping[str, Any]) -> Image:
+    def names(key: str) -> tuple[str, ...]:
+        return tuple(name for name in found.get(key) or () if "<none>" not in name)
+
+    return Image(
+        found.get("Id") or found["ID"], names("RepoDigests"), config.get("User") or "",
+        tuple(config.get("Entrypoint") or ()), int(found.get("Size") or 0), names("RepoTags"),
+    )  # fmt: skip
