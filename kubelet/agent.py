@@ -8,6 +8,8 @@ import platform
 import socket
 from pathlib import Path
 
+from kubelet.probing.handlers import Hooks
+
 from api.builtin import NODES, PODS, SERVICES
 from client.daemon import Daemon
 from client.events import EventRecorder
@@ -22,13 +24,17 @@ from kubelet.images.puller import Images
 from kubelet.images.pulls import Pulls
 from kubelet.network.pod_network import PodNetwork
 from kubelet.node.agent import NodeAgent
+from kubelet.node.status import VERSION
 from kubelet.pods.lookup import Lookup
 from kubelet.pods.pods import Pods
 from kubelet.pods.runner import Facts, Runner, may_lower_oom_score
 from kubelet.pods.status_manager import StatusManager
 from kubelet.pods.workers import Shared
-from kubelet.probing.handlers import Hooks
 from kubelet.server.app import Server
+from kubelet.server.auth import Access
+from kubelet.server.containers import Containers
+from kubelet.server.node import About, NodeHandlers
+from kubelet.stats.stats import Stats
 from kubelet.volumes.manager import Volumes
 
 
@@ -95,6 +101,7 @@ async def serve(daemon: Daemon) -> None:
         client, runtime, docker_images, network, node_informer, facts, volumes, recorder, clock,
         root=root, port=args.port, labels=parse_labels(args.node_labels),
     )  # fmt: skip
+    stats = Stats(observer, root, clock)
     manager = StatusManager(client, pods.stored, clock)
     pods.use(
         Shared(
@@ -103,7 +110,18 @@ async def serve(daemon: Daemon) -> None:
         )
     )  # fmt: skip
     settings = {**config.document(), "address": facts.host_ip, "port": args.port}
-    server = Server(runtime, observer, pods, clock, settings)
+    access = Access(
+        client, args.node_name, clock,
+        (config.token_review_seconds, config.allowed_seconds, config.denied_seconds),
+    )  # fmt: skip
+    containers = Containers(runtime, observer, pods, clock, config.stream_idle_seconds)
+
+    async def image_files() -> tuple[Path, int]:
+        return await docker_images.disk(), sum(image.size for image in await docker_images.all())
+
+    about = About(args.node_name, root, VERSION, settings, image_files, lambda: b"")
+    of_node = NodeHandlers(about, observer, pods, stats)
+    server = Server(access, [*containers.routes(), *of_node.routes()])
     daemon.ready_when("node", lambda: node.ready)
     daemon.ready_when("pods", lambda: pod_informer.synced)
     await server.start(facts.host_ip, args.port, args.tls_cert_file, args.tls_private_key_file, args.client_ca_file)

@@ -158,6 +158,12 @@ class Configuration:
     image_gc_high_percent: int = _row("imageGCHighThresholdPercent", whole(0, 100), 85)
     image_gc_low_percent: int = _row("imageGCLowThresholdPercent", whole(0, 100), 80)
 
+    # The server.
+    token_review_seconds: float = _row("authentication.webhook.cacheTTL", seconds, "2m0s")
+    allowed_seconds: float = _row("authorization.webhook.cacheAuthorizedTTL", seconds, "5m0s")
+    denied_seconds: float = _row("authorization.webhook.cacheUnauthorizedTTL", seconds, "30s")
+    stream_idle_seconds: float = _row("streamingConnectionIdleTimeout", seconds, "4h0m0s")
+
     given: Obj = field(default_factory=dict, repr=False, compare=False)
     """The file's own fields."""
 

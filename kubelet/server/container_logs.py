@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from api.errors import BadRequest
+from api.errors import BadRequest, Invalid
 from api.meta import parse_time
 
 
@@ -47,25 +47,50 @@ def _plain(identifier: str) -> str:
     return identifier.rpartition("//")[2]
 
 
+def check(query: Mapping[str, str]) -> None:
+    """BadRequest for what cannot be read, Invalid for what is not allowed, both in upstream's few words
+    (getContainerLogs, ValidatePodLogOptions)."""
+    try:
+        tail, since, limited = (number(query, name) for name in ("tailLines", "sinceSeconds", "limitBytes"))
+        if query.get("sinceTime"):
+            parse_time(query["sinceTime"])
+    except ValueError as error:
+        raise BadRequest('{"message": "Unable to decode query."}') from error
+    stream = query.get("stream") or "All"
+    wrong = (
+        tail is not None and tail < 0,
+        since is not None and since < 1,
+        limited is not None and limited < 1,
+        since is not None and query.get("sinceTime"),
+        stream not in ("All", "Stdout", "Stderr"),
+        stream != "All" and tail is not None,
+    )
+    if any(wrong):
+        raise Invalid('{"message": "Invalid request."}')
+
+
 def docker_parameters(query: Mapping[str, str], now: datetime) -> dict[str, str]:
-    """BadRequest for a number or a time that is none."""
-    params = {"stdout": "1", "stderr": "1", "follow": _flag(query, "follow")}
-    match query.get("stream"):
-        case "Stdout":
-            params["stderr"] = "0"
-        case "Stderr":
-            params["stdout"] = "0"
-    params["timestamps"] = _flag(query, "timestamps")
-    if query.get("tailLines"):
-        params["tail"] = str(number(query, "tailLines"))
-    if query.get("sinceSeconds"):
-        params["since"] = f"{now.timestamp() - (number(query, 'sinceSeconds') or 0):.9f}"
+    """Of a query that was checked."""
+    stream = query.get("stream") or "All"
+    params = {
+        "stdout": "0" if stream == "Stderr" else "1",
+        "stderr": "0" if stream == "Stdout" else "1",
+        "follow": _flag(query, "follow"),
+        "timestamps": _flag(query, "timestamps"),
+    }
+    tail, since = number(query, "tailLines"), number(query, "sinceSeconds")
+    if tail is not None:
+        params["tail"] = str(tail)
+    if since is not None:
+        params["since"] = f"{now.timestamp() - since:.9f}"
     elif query.get("sinceTime"):
-        try:
-            params["since"] = f"{parse_time(query['sinceTime']).timestamp():.9f}"
-        except ValueError as error:
-            raise BadRequest(f"invalid sinceTime: {query['sinceTime']}") from error
+        params["since"] = f"{parse_time(query['sinceTime']).timestamp():.9f}"
     return params
+
+
+def limit(query: Mapping[str, str]) -> int | None:
+    """The most bytes that are to be told."""
+    return number(query, "limitBytes")
 
 
 def _flag(query: Mapping[str, str], name: str) -> str:
@@ -77,13 +102,6 @@ def flag(query: Mapping[str, str], name: str) -> bool:
 
 
 def number(query: Mapping[str, str], name: str) -> int | None:
-    text = query.get(name)
-    if not text:
-        return None
-    try:
-        value = int(text)
-    except ValueError as error:
-        raise BadRequest(f"invalid {name}: {text}") from error
-    if value < 0:
-        raise BadRequest(f"{name} must be greater than or equal to 0")
-    return value
+    """None when it is not given. ValueError."""
+    text = query.get("tail") if name == "tailLines" and "tailLines" not in query else query.get(name)
+    return int(text) if text and text != "all" else None

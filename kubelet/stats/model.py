@@ -76,6 +76,11 @@ class PodUsage:
     interfaces: tuple[Interface, ...] = ()
 
     @property
+    def any_container(self) -> Container:
+        """One that says whose all of them are."""
+        return self.sandbox or next(container for container, _ in self.containers.values())
+
+    @property
     def total(self) -> Reading:
         return Reading.total(reading for _, reading in self.containers.values())
 

@@ -6,9 +6,13 @@ from pathlib import Path
 
 from kubelet.stats.model import Interface
 
+_CABLES = ("lo", "veth", "docker", "spn")
+"""Loopback, and the node's ends of cables whose other end is in a pod, which counts for itself (cAdvisor's
+ignoredDevicePrefixes, and ours)."""
+
 
 def interfaces(pid: int | str) -> tuple[Interface, ...]:
-    """Those of the namespace that the process lives in, without loopback; none when it is gone."""
+    """Those of the namespace that the process lives in; none when it is gone."""
     try:
         return parse(Path(f"/proc/{pid}/net/dev").read_text())
     except OSError:
@@ -21,6 +25,6 @@ def parse(text: str) -> tuple[Interface, ...]:
     for line in text.splitlines()[2:]:
         name, _, rest = line.partition(":")
         n = [int(word) for word in rest.split()]
-        if name.strip() != "lo":
+        if not name.strip().startswith(_CABLES):
             found.append(Interface(name.strip(), *n[0:4], *n[8:12]))
     return tuple(found)

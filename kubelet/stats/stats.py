@@ -84,7 +84,8 @@ class Stats:
         return self._hierarchy.node(), used
 
     async def disk(self, uids: Iterable[str]) -> dict[str, DiskUsage]:
-        """Of those of these pods that are there, not older than 10 s, unless measuring takes long: then it is not done often."""
+        """Of those of these pods that are there. Not older than 10 s, unless measuring takes long: then it is not done
+        often."""
         async with self._walking:
             found = {}
             for uid in uids:

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from api.meta import Obj, rfc3339
-from kubelet.pods.model import Container
 from kubelet.stats.filesystems import Filesystem
 from kubelet.stats.model import DiskUsage, Interface, Look, PodUsage, Reading, total
 from kubelet.volumes.usage import Usage
@@ -25,6 +24,7 @@ class Surroundings:
 
     node_name: str
     booted: datetime
+    cpus: int
     memory: int
     """Capacity of the node."""
     root: Filesystem
@@ -78,19 +78,15 @@ def _node(before: Look, last: Look, around: Surroundings, disks: Mapping[str, Di
 
 
 def _pods(before: Look, last: Look, around: Surroundings, disks: Mapping[str, DiskUsage] | None) -> list[Obj]:
-    made = []
-    for uid, pod in last.pods.items():
-        any_of_it = pod.sandbox or next(container for container, _ in pod.containers.values())
-        disk = (disks or {}).get(uid)
-        made.append(_pod(uid, any_of_it, pod, before, last, around, disk))
-    return made
+    return [_pod(uid, pod, before, last, around, (disks or {}).get(uid)) for uid, pod in last.pods.items()]
 
 
 def _pod(
-    uid: str, any_of_it: Container, pod: PodUsage, before: Look, last: Look, around: Surroundings,
+    uid: str, pod: PodUsage, before: Look, last: Look, around: Surroundings,
     disk: DiskUsage | None,
 ) -> Obj:  # fmt: skip
     time, seconds = rfc3339(last.time), last.at - before.at
+    any_of_it = pod.any_container
     containers = []
     old = before.pods.get(uid)
     rates = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import select
+import time
 from typing import Any, Protocol
 
 from aiohttp import WSMsgType, web
@@ -107,6 +108,23 @@ class InWebSocket:
 
     async def close(self) -> None:
         await self._socket.close()
+
+
+class Idle:
+    """Tells when nothing was said for `seconds`. To say something costs nothing: no timer is set anew."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def touch(self) -> None:
+        self._last = time.monotonic()
+
+    async def passed(self) -> None:
+        left = self._seconds
+        while left > 0:
+            await asyncio.sleep(left)
+            left = self._last + self._seconds - time.monotonic()
 
 
 async def hung_up(request: web.Request, pause: float = 5.0) -> None:

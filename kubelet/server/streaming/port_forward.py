@@ -24,7 +24,7 @@ from api.errors import BadRequest
 from client import log
 from client.spdy import PROTOCOL_ERROR, Data, Event, Framing, Opened, Pinged, Reset, SpdyError
 from kubelet.server.streaming.channels import DIALECTS, dialect
-from kubelet.server.streaming.pipe import InWebSocket, Pipe, agree, hung_up, take_over, wants_spdy, websocket
+from kubelet.server.streaming.pipe import Idle, InWebSocket, Pipe, agree, hung_up, take_over, wants_spdy, websocket
 
 _log = log.get("port-forward")
 
@@ -39,21 +39,21 @@ Dial = Callable[[int], Awaitable[Connection]]
 """To a port inside the pod; OSError says why not."""
 
 
-async def serve(request: web.Request, dial: Dial, pod: str) -> web.StreamResponse:
-    """Until the client has gone. `pod` names the pod in messages."""
+async def serve(request: web.Request, dial: Dial, pod: str, idle: Idle) -> web.StreamResponse:
+    """Until the client has gone, or nothing was sent for too long. `pod` names the pod in messages."""
     response: web.StreamResponse
     work: Forwarder | Channels
     if wants_spdy(request):
         pipe, response = await take_over(request, agree(request, (PROTOCOL,)))
-        work = Forwarder(pipe, dial, pod)
+        work = Forwarder(pipe, dial, pod, idle)
     elif TUNNELED in request.headers.get("Sec-WebSocket-Protocol", ""):
         response = socket = await websocket(request, (TUNNELED,))
-        work = Forwarder(InWebSocket(socket), dial, pod)
+        work = Forwarder(InWebSocket(socket), dial, pod, idle)
     else:
         ports = asked_ports(request.query.getall("port", []))
         response = socket = await websocket(request, tuple(name for name in DIALECTS if not name.startswith("v5")))
-        work = Channels(socket, dial, pod, ports)
-    tasks = {asyncio.create_task(work.run()), asyncio.create_task(hung_up(request))}
+        work = Channels(socket, dial, pod, ports, idle)
+    tasks = {asyncio.create_task(each) for each in (work.run(), hung_up(request), idle.passed())}
     try:
         for ended in (await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))[0]:
             ended.result()
@@ -83,8 +83,8 @@ def asked_ports(values: list[str]) -> list[int]:
 class Link:
     """One connection into the pod: `send` to it, `pump` from it. It may still be dialled when data comes."""
 
-    def __init__(self, dial: Dial, port: int, pod: str) -> None:
-        self.port, self._pod = port, pod
+    def __init__(self, dial: Dial, port: int, pod: str, idle: Idle) -> None:
+        self.port, self._pod, self._idle = port, pod, idle
         self._dialled = asyncio.ensure_future(self._connect(dial))
 
     async def _connect(self, dial: Dial) -> Connection:
@@ -94,6 +94,7 @@ class Link:
 
     async def send(self, data: bytes, *, fin: bool = False) -> None:
         """Waits while more than BUFFER is not read. What a closed connection does not take is dropped."""
+        self._idle.touch()
         await asyncio.wait({self._dialled})
         if self._dialled.cancelled() or self._dialled.exception() is not None:
             return
@@ -112,6 +113,7 @@ class Link:
         try:
             reader, _ = await self._dialled
             while data := await reader.read(_CHUNK):
+                self._idle.touch()
                 await out(data)
         except OSError as error:
             return f"error forwarding port {self.port} to pod {self._pod}: {error}"
@@ -141,8 +143,8 @@ class _Pair:
 class Forwarder:
     """The streams of one client, in pairs by request id."""
 
-    def __init__(self, pipe: Pipe, dial: Dial, pod: str) -> None:
-        self._pipe, self._dial, self._pod = pipe, dial, pod
+    def __init__(self, pipe: Pipe, dial: Dial, pod: str, idle: Idle) -> None:
+        self._pipe, self._dial, self._pod, self._idle = pipe, dial, pod, idle
         self._framing = Framing(client=False)
         self._pairs: dict[str, _Pair] = {}
 
@@ -187,7 +189,7 @@ class Forwarder:
         pair.streams[kind] = stream
         await self._pipe.send(self._framing.reply(stream))
         if len(pair.streams) == 2:
-            pair.link = Link(self._dial, int(port), self._pod)
+            pair.link = Link(self._dial, int(port), self._pod, self._idle)
             pair.task = asyncio.create_task(self._forward(key, pair, pair.link))
 
     async def _data(self, stream: int, data: bytes, fin: bool) -> None:
@@ -221,9 +223,9 @@ class Forwarder:
 class Channels:
     """One connection per port, dialled at once; the WebSocket ends with the last of them."""
 
-    def __init__(self, socket: web.WebSocketResponse, dial: Dial, pod: str, ports: list[int]) -> None:
+    def __init__(self, socket: web.WebSocketResponse, dial: Dial, pod: str, ports: list[int], idle: Idle) -> None:
         self._socket, self._dialect = socket, dialect(socket.ws_protocol)
-        self._links = [Link(dial, port, pod) for port in ports]
+        self._links = [Link(dial, port, pod, idle) for port in ports]
 
     async def run(self) -> None:
         tasks = [asyncio.create_task(self._forward(n, link)) for n, link in enumerate(self._links)]

@@ -18,7 +18,7 @@ from kubelet.docker.runtime import RuntimeFailure
 from kubelet.docker.streams import Stream
 from kubelet.server.streaming.channels import DIALECTS, ERROR, RESIZE, STDERR, STDIN, STDOUT, dialect
 from kubelet.server.streaming.clients import STREAM_PROTOCOLS, Client, SpdyClient, Status, WebSocketClient
-from kubelet.server.streaming.pipe import agree, hung_up, take_over, wants_spdy, websocket
+from kubelet.server.streaming.pipe import Idle, agree, hung_up, take_over, wants_spdy, websocket
 
 _log = log.get("remote-command")
 
@@ -39,9 +39,12 @@ class Command:
         exit_code: Callable[[], Awaitable[int | None]],
         hang_up: Callable[[], Awaitable[None]],
         doing: str,
+        idle: float,
     ) -> None:
+        """`idle`: the most seconds in which neither side may say anything."""
         self.open, self.tty, self.stdin, self.resize = open_stream, tty, stdin, resize
         self.exit_code, self.hang_up, self.doing = exit_code, hang_up, doing
+        self.idle = Idle(idle)
 
 
 async def serve(request: web.Request, find: Callable[[], Awaitable[Command]]) -> web.StreamResponse:
@@ -96,10 +99,12 @@ async def _refused(request: web.Request, error: ApiError | RuntimeFailure) -> we
 async def join(request: web.Request, client: Client, stream: Stream, command: Command) -> None:
     """Until the command or the client has ended. Closes the client; the stream is its owner's to close."""
     reading = asyncio.create_task(_from_client(client, stream, command))
-    writing = asyncio.create_task(_to_client(client, stream, command.tty))
+    writing = asyncio.create_task(_to_client(client, stream, command))
     gone = asyncio.create_task(hung_up(request))
+    idle = asyncio.create_task(command.idle.passed())
+    others = (reading, gone, idle)
     try:
-        await asyncio.wait({reading, writing, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({writing, *others}, return_when=asyncio.FIRST_COMPLETED)
         if writing.done() and writing.exception() is None:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
@@ -111,15 +116,16 @@ async def join(request: web.Request, client: Client, stream: Stream, command: Co
     except OSError as error:
         _log.debug("the client has gone", why=str(error))
     finally:
-        for task in (reading, writing, gone):
+        for task in (writing, *others):
             task.cancel()
-        for failure in await asyncio.gather(reading, writing, gone, return_exceptions=True):
+        for failure in await asyncio.gather(writing, *others, return_exceptions=True):
             if isinstance(failure, Exception) and not isinstance(failure, OSError):
                 _log.error("a stream broke", why=repr(failure))
 
 
-async def _to_client(client: Client, stream: Stream, tty: bool) -> None:
-    async for channel, data in stream.raw() if tty else stream.frames():
+async def _to_client(client: Client, stream: Stream, command: Command) -> None:
+    async for channel, data in stream.raw() if command.tty else stream.frames():
+        command.idle.touch()
         await client.send(channel, data)
 
 
@@ -127,6 +133,7 @@ async def _from_client(client: Client, stream: Stream, command: Command) -> None
     """Ends when the client closes the connection."""
     sizes = ""
     async for channel, data in client.messages():
+        command.idle.touch()
         try:
             if channel == STDIN and command.stdin:
                 if data:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from api.errors import BadRequest
 from api.meta import get_condition
 from kubelet.docker import container_config, sandbox_image
 from kubelet.docker.container_config import Mount, Surroundings
@@ -22,7 +21,6 @@ from kubelet.node import status as node_status
 from kubelet.pods import qos
 from kubelet.pods.environment import ConfigError, Sources, build, expand, resource_field
 from kubelet.probing.prober import Settings, Streak
-from kubelet.server import auth, container_logs
 from kubelet.server.streaming.remote_command import outcome
 from kubelet.volumes import atomic, host_path
 from kubelet.volumes.base import File, VolumeError, choose
@@ -225,34 +223,6 @@ def test_docker_times() -> None:
     assert parse_docker_time("2026-01-02T03:04:05Z") == NOW
 
 
-def told(state: dict[str, Any], last: dict[str, Any] | None = None) -> dict[str, Any]:
-    status = {"name": "app", "state": state, "lastState": last or {}, "containerID": "docker://now"}
-    return pod(status={"containerStatuses": [status]})
-
-
-def test_which_container_a_log_request_means() -> None:
-    before = {"terminated": {"containerID": "docker://before"}}
-    assert container_logs.container_id(told({"running": {}}, before), "app", False) == "now"
-    assert container_logs.container_id(told({"running": {}}, before), "app", True) == "before"
-    crash = told({"waiting": {"reason": "CrashLoopBackOff"}}, before)
-    assert container_logs.container_id(crash, "app", False) == "before"
-    with pytest.raises(BadRequest) as raised:
-        container_logs.container_id(told({"waiting": {"reason": "ContainerCreating"}}), "app", False)
-    assert str(raised.value) == 'container "app" in pod "web" is waiting to start: ContainerCreating'
-    with pytest.raises(BadRequest) as raised:
-        container_logs.container_id(told({"running": {}}), "app", True)
-    assert str(raised.value) == 'previous terminated container "app" in pod "web" not found'
-
-
-def test_log_parameters() -> None:
-    query = {"follow": "true", "tailLines": "5", "sinceSeconds": "10", "timestamps": "true"}
-    made = container_logs.docker_parameters(query, NOW)
-    assert (made["follow"], made["tail"], made["timestamps"]) == ("1", "5", "1")
-    assert float(made["since"]) == NOW.timestamp() - 10
-    with pytest.raises(BadRequest):
-        container_logs.docker_parameters({"tailLines": "x"}, NOW)
-
-
 def test_probe_thresholds() -> None:
     streak = Streak(Settings.of({"failureThreshold": 2, "successThreshold": 2}))
     assert [streak.add(r) for r in (False, False, True, True, False)] == [None, False, None, True, None]
@@ -263,16 +233,6 @@ def test_exit_codes_travel_as_causes() -> None:
     failed = outcome(3)
     assert failed["reason"] == "NonZeroExitCode"
     assert failed["details"] == {"causes": [{"reason": "ExitCode", "message": "3"}]}
-
-
-def test_only_the_apiserver_and_administrators_may_ask() -> None:
-    subject = ((("organizationName", "system:nodes"),), (("commonName", "system:node:x"),))
-    found = auth.identity({"subject": subject})
-    assert found == ("system:node:x", ("system:nodes",))
-    assert not auth.allowed(*found)
-    assert auth.allowed("kube-apiserver-kubelet-client", ())
-    assert auth.allowed("anyone", ("system:masters",))
-    assert auth.identity({}) is None
 
 
 def test_network_body() -> None:

@@ -146,7 +146,7 @@ def look(seconds: float, cpu: int, *, of: Container | None = None) -> Look:
 
 
 AROUND = Surroundings(
-    "one", MOMENT, 10000, Filesystem(1000, 600, 50, 40), Filesystem(2000, 500, 70, 30), 123, 4000, 99, Reading(cpu=7),
+    "one", MOMENT, 2, 10000, Filesystem(1000, 600, 50, 40), Filesystem(2000, 500, 70, 30), 123, 4000, 99, Reading(cpu=7),
     MOMENT, {"u1": {"data": "claim"}},
 )  # fmt: skip
 DISKS = {
