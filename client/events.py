@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from api.builtin import EVENTS
@@ -68,7 +69,10 @@ class EventRecorder:
         self._objects: OrderedDict[str, _Bucket] = OrderedDict()
         self.dropped = 0
 
-    def event(self, obj: Obj, type_: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(
+        self, obj: Obj, type_: str, reason: str, message: str, *,
+        field_path: str = "", annotations: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         """`type_` is Normal or Warning; `field_path` names a part, such as `spec.containers{web}`."""
         metadata = obj["metadata"]
         key = (str(metadata.get("uid") or metadata["name"]), field_path, type_, reason, message)
@@ -100,6 +104,7 @@ class EventRecorder:
             "metadata": {
                 "name": f"{metadata['name']}.{self._last_name:x}",
                 "namespace": metadata.get("namespace") or "default",
+                **({"annotations": dict(annotations)} if annotations else {}),
             },
             "involvedObject": {k: v for k, v in involved.items() if v},
             "reason": reason,

@@ -25,6 +25,7 @@ from api import quantities
 from api.meta import Obj
 from client.daemon import duration
 from kubelet.configuration_unsupported import UNSUPPORTED
+from kubelet.eviction.thresholds import HARD_DEFAULTS, Amount, Threshold, amounts, periods, thresholds
 
 T = TypeVar("T")
 API_VERSION, KIND = "kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"
@@ -76,8 +77,11 @@ def text(value: Any) -> str:
 
 
 def size(value: Any) -> int:
-    """A quantity in whole units: bytes, mostly."""
-    return quantities.units(text(value))
+    """Bytes."""
+    found = quantities.units(text(value))
+    if found <= 0:
+        raise ValueError("must be positive")
+    return found
 
 
 def words(value: Any) -> tuple[str, ...]:
@@ -105,13 +109,13 @@ def objects(*known: str) -> Callable[[Any], tuple[Obj, ...]]:
 
 def reserved(value: Any) -> Mapping[str, str]:
     """Amounts of resources that pods do not get."""
-    amounts = texts(value)
-    for name, amount in amounts.items():
+    given = texts(value)
+    for name, amount in given.items():
         if name not in ("cpu", "memory", "ephemeral-storage", "pid"):
             raise ValueError(f"{name} cannot be reserved: cpu, memory, ephemeral-storage and pid can")
         if quantities.parse(amount) < 0:
             raise ValueError(f"{name} must not be negative")
-    return amounts
+    return given
 
 
 def one_of(*known: str) -> Callable[[Any], str]:
@@ -140,9 +144,36 @@ class Configuration:
     # What pods do not get.
     kube_reserved: Mapping[str, str] = _row("kubeReserved", reserved, {})
     system_reserved: Mapping[str, str] = _row("systemReserved", reserved, {})
+    # When pods have to go.
+    eviction_hard: Mapping[str, Amount] = _row("evictionHard", amounts, dict(HARD_DEFAULTS))
+    eviction_soft: Mapping[str, Amount] = _row("evictionSoft", amounts, {})
+    eviction_soft_grace: Mapping[str, float] = _row("evictionSoftGracePeriod", periods, {})
+    eviction_reclaim: Mapping[str, Amount] = _row("evictionMinimumReclaim", amounts, {})
+    eviction_transition_seconds: float = _row("evictionPressureTransitionPeriod", seconds, "5m0s")
+    eviction_most_grace: int = _row("evictionMaxPodGracePeriod", whole(), 0)
+    merge_eviction_defaults: bool = _row("mergeDefaultEvictionSettings", flag, False)
+    """Signals that evictionHard leaves out keep their defaults."""
+    local_storage_limits: bool = _row("localStorageCapacityIsolation", flag, True)
+    shutdown_seconds: float = _row("shutdownGracePeriod", seconds, "0s")
+    shutdown_critical_seconds: float = _row("shutdownGracePeriodCriticalPods", seconds, "0s")
+    shutdown_by_priority: tuple[Obj, ...] = _row(
+        "shutdownGracePeriodByPodPriority", objects("priority", "shutdownGracePeriodSeconds"), []
+    )
+    # Logs.
+    log_size: int = _row("containerLogMaxSize", size, "10Mi")
+    log_files: int = _row("containerLogMaxFiles", whole(2), 5)
+    # Volumes.
+    sync_seconds: float = _row("syncFrequency", seconds, "1m0s")
     # Names that pods look up.
     cluster_dns: tuple[str, ...] = _row("clusterDNS", words, [])
     cluster_domain: str = _row("clusterDomain", text, "")
+    resolv_conf: str = _row("resolvConf", text, "/etc/resolv.conf")
+    """What pods' own are made of; "": none."""
+    # What containers may.
+    seccomp_default: bool = _row("seccompDefault", flag, False)
+    allowed_unsafe_sysctls: tuple[str, ...] = _row("allowedUnsafeSysctls", words, [])
+    pod_pids_limit: int = _row("podPidsLimit", whole(-1), -1)
+    """-1: as many as the node has."""
     # Images.
     serialize_image_pulls: bool = _row("serializeImagePulls", flag, False)
     """Unlike upstream's default, which is from the time of an old Docker: pulls do not wait for one another."""
@@ -166,6 +197,9 @@ class Configuration:
 
     given: Obj = field(default_factory=dict, repr=False, compare=False)
     """The file's own fields."""
+
+    def thresholds(self) -> tuple[Threshold, ...]:
+        return thresholds(self.eviction_hard, self.eviction_soft, self.eviction_soft_grace, self.eviction_reclaim)
 
     def document(self) -> Obj:
         """The whole configuration, defaults included, as a file would say it."""
@@ -201,6 +235,8 @@ def parse(document: Any, where: str = "kubelet configuration") -> Configuration:
     if (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
         raise ConfigurationError(f"{where}: must be {KIND} of {API_VERSION}")
     given = {k: v for k, v in document.items() if k not in ("apiVersion", "kind")}
+    if given.get("mergeDefaultEvictionSettings") is True and isinstance(given.get("evictionHard"), dict):
+        given["evictionHard"] = {**HARD_DEFAULTS, **given["evictionHard"]}
     wrong = list(_unknown(given, ""))
     values: dict[str, Any] = {}
     for row in fields(Configuration):
@@ -211,9 +247,22 @@ def parse(document: Any, where: str = "kubelet configuration") -> Configuration:
             values[row.name] = row.metadata["read"](value)
         except (TypeError, ValueError) as error:
             wrong.append(f"{row.metadata['name']} {error}")
-    if wrong:
+    configuration = Configuration(**values, given=given)
+    if wrong or (wrong := list(_contradictions(configuration))):
         raise ConfigurationError(f"{where}: {'; '.join(wrong)}")
-    return Configuration(**values, given=given)
+    return configuration
+
+
+def _contradictions(given: Configuration) -> Iterator[str]:
+    """What only several fields together get wrong (pkg/kubelet/apis/config/validation)."""
+    try:
+        given.thresholds()
+    except ValueError as error:
+        yield str(error)
+    if given.shutdown_critical_seconds > given.shutdown_seconds:
+        yield "shutdownGracePeriodCriticalPods must not be longer than shutdownGracePeriod"
+    if given.shutdown_by_priority and given.shutdown_seconds:
+        yield "shutdownGracePeriodByPodPriority and shutdownGracePeriod exclude each other"
 
 
 def _find(document: Mapping[str, Any], name: str) -> Any:

@@ -1,169 +1,123 @@
-"""A Node's status from what the machine says. Pure, but for reading /proc, /sys and /etc in `machine`.
+"""A Node's status from what is known of the node. Pure.
 
-Reasons and wording: pkg/kubelet/nodestatus/setters.go; thresholds: the eviction defaults.
+Reasons, wording and the order of conditions: pkg/kubelet/nodestatus/setters.go.
 """
 
 from __future__ import annotations
 
-import os
-import platform
-import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from api.meta import Obj, get_condition, rfc3339
+from kubelet.configuration import Configuration
 from kubelet.docker.images import Image
+from kubelet.eviction.thresholds import DISK, MEMORY, PID
+from kubelet.node.machine import Machine
+from kubelet.node.resources import allocatable, capacity
 
 VERSION = f"v1.35.0+sampan.{metadata.version('sampan')}"
-MOST_PODS = 110
-_MEMORY_THRESHOLD = 100 << 20
-_DISK_THRESHOLD = 0.10
-_PIDS_THRESHOLD = 1000
-_MOST_IMAGES = 50
-_OWNED = ("MemoryPressure", "DiskPressure", "PIDPressure", "Ready")
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_NAMES_OF_AN_IMAGE = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """One look at the machine."""
+class Pressure:
+    """A condition that is True while the node is short of something. The reasons are also the names of events,
+    without `Kubelet` before them and with `Node` instead."""
 
-    cpus: int
-    memory: int
-    memory_available: int
-    disk: int
-    disk_available: int
-    pids_available: int
-    machine_id: str
-    system_uuid: str
-    boot_id: str
-    kernel: str
-    os_image: str
-    architecture: str
+    short: str
+    short_message: str
+    enough: str
+    enough_message: str
 
 
-def machine(root: Path) -> Machine:
-    memory = _meminfo()
-    disk = shutil.disk_usage(root)
-    return Machine(
-        cpus=len(os.sched_getaffinity(0)),
-        memory=memory.get("MemTotal", 0),
-        memory_available=memory.get("MemAvailable", 0),
-        disk=disk.total,
-        disk_available=disk.free,
-        pids_available=_pids_available(),
-        machine_id=_line("/etc/machine-id"),
-        system_uuid=_line("/sys/class/dmi/id/product_uuid") or _line("/etc/machine-id"),
-        boot_id=_line("/proc/sys/kernel/random/boot_id"),
-        kernel=platform.release(),
-        os_image=_os_image(),
-        architecture=ARCHITECTURES.get(platform.machine(), platform.machine()),
-    )
+PRESSURES: Mapping[str, Pressure] = {
+    MEMORY: Pressure(
+        "HasInsufficientMemory", "kubelet has insufficient memory available",
+        "HasSufficientMemory", "kubelet has sufficient memory available",
+    ),
+    DISK: Pressure(
+        "HasDiskPressure", "kubelet has disk pressure", "HasNoDiskPressure", "kubelet has no disk pressure"
+    ),
+    PID: Pressure(
+        "HasInsufficientPID", "kubelet has insufficient PID available",
+        "HasSufficientPID", "kubelet has sufficient PID available",
+    ),
+}  # fmt: skip
+_OWNED = (*PRESSURES, "Ready")
 
 
-def _line(path: str) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return ""
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What is known of the node beside its machine."""
+
+    ip: str
+    hostname: str
+    port: int
+    engine: str
+    """Docker's version."""
+    configuration: Configuration = field(default_factory=Configuration)
+    images: Sequence[Image] = ()
+    pressure: Collection[str] = ()
+    """Conditions that are True."""
+    not_ready: str = ""
+    """Why the node cannot run pods."""
 
 
-def _meminfo() -> dict[str, int]:
-    found = {}
-    for line in _line("/proc/meminfo").splitlines():
-        name, _, rest = line.partition(":")
-        found[name] = int(rest.split()[0]) * 1024
-    return found
-
-
-def _pids_available() -> int:
-    most = int(_line("/proc/sys/kernel/pid_max") or 32768)
-    running = _line("/proc/loadavg").split()
-    used = int(running[3].partition("/")[2]) if len(running) > 3 else 0
-    return most - used
-
-
-def _os_image() -> str:
-    for line in _line("/etc/os-release").splitlines():
-        if line.startswith("PRETTY_NAME="):
-            return line.partition("=")[2].strip('"')
-    return "Linux"
-
-
-def capacity(found: Machine) -> dict[str, str]:
+def build(old: Mapping[str, Any], found: Machine, node: Node, now: datetime) -> Obj:
+    """The whole status. Conditions of other writers and fields this node does not own are kept."""
     return {
-        "cpu": str(found.cpus),
-        "memory": f"{found.memory // 1024}Ki",
-        "ephemeral-storage": f"{found.disk // 1024}Ki",
-        "pods": str(MOST_PODS),
+        **{k: v for k, v in old.items() if k != "conditions"},
+        "addresses": [
+            {"type": "InternalIP", "address": node.ip},
+            {"type": "Hostname", "address": node.hostname},
+        ],
+        "capacity": capacity(found, node.configuration),
+        "allocatable": allocatable(found, node.configuration),
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": node.port}},
+        "nodeInfo": {
+            "machineID": found.machine_id,
+            "systemUUID": found.system_uuid,
+            "bootID": found.boot_id,
+            "kernelVersion": found.kernel,
+            "osImage": found.os_image,
+            "containerRuntimeVersion": f"docker://{node.engine}",
+            "kubeletVersion": VERSION,
+            "kubeProxyVersion": "",
+            "operatingSystem": "linux",
+            "architecture": found.architecture,
+            "swap": {"capacity": found.swap},
+        },
+        "images": _images(node.images, node.configuration.status_max_images),
+        "conditions": _conditions(old, node, now),
     }
 
 
-def build(
-    old: Mapping[str, Any],
-    found: Machine,
-    *,
-    node_ip: str,
-    hostname: str,
-    port: int,
-    engine: str,
-    images: list[Image],
-    not_ready: str,
-    now: datetime,
-) -> Obj:
-    """The whole status. `not_ready` is empty, or why the node cannot run pods. Conditions of other writers and
-    fields this node does not own are kept."""
-    status: Obj = {k: v for k, v in old.items() if k != "conditions"}
-    status["addresses"] = [
-        {"type": "InternalIP", "address": node_ip},
-        {"type": "Hostname", "address": hostname},
-    ]
-    status["capacity"] = capacity(found)
-    status["allocatable"] = capacity(found)
-    status["daemonEndpoints"] = {"kubeletEndpoint": {"Port": port}}
-    status["nodeInfo"] = {
-        "machineID": found.machine_id,
-        "systemUUID": found.system_uuid,
-        "bootID": found.boot_id,
-        "kernelVersion": found.kernel,
-        "osImage": found.os_image,
-        "containerRuntimeVersion": f"docker://{engine}",
-        "kubeletVersion": VERSION,
-        "kubeProxyVersion": "",
-        "operatingSystem": "linux",
-        "architecture": found.architecture,
+def _images(images: Iterable[Image], most: int) -> list[Obj]:
+    """The largest; -1: all."""
+    largest = sorted(images, key=lambda i: i.size, reverse=True)
+    shown = [{"names": [*i.digests, *i.tags][:_NAMES_OF_AN_IMAGE], "sizeBytes": i.size} for i in largest]
+    named = [i for i in shown if i["names"]]
+    return named if most < 0 else named[:most]
+
+
+def _conditions(old: Mapping[str, Any], node: Node, now: datetime) -> list[Obj]:
+    made = {
+        type_: (True, f"Kubelet{of.short}", of.short_message)
+        if type_ in node.pressure
+        else (False, f"Kubelet{of.enough}", of.enough_message)
+        for type_, of in PRESSURES.items()
     }
-    largest = sorted(images, key=lambda i: i.size, reverse=True)[:_MOST_IMAGES]
-    shown = [{"names": [*i.digests, *i.tags], "sizeBytes": i.size} for i in largest]
-    status["images"] = [i for i in shown if i["names"]]
-    status["conditions"] = _conditions(old, found, not_ready, now)
-    return status
-
-
-def _conditions(old: Mapping[str, Any], found: Machine, not_ready: str, now: datetime) -> list[Obj]:
-    short_of_memory = found.memory_available < _MEMORY_THRESHOLD
-    short_of_disk = found.disk_available < found.disk * _DISK_THRESHOLD
-    short_of_pids = found.pids_available < _PIDS_THRESHOLD
-    made = [
-        ("MemoryPressure", short_of_memory, "KubeletHasInsufficientMemory",
-         "kubelet has insufficient memory available", "KubeletHasSufficientMemory",
-         "kubelet has sufficient memory available"),
-        ("DiskPressure", short_of_disk, "KubeletHasDiskPressure", "kubelet has disk pressure",
-         "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        ("PIDPressure", short_of_pids, "KubeletHasInsufficientPID",
-         "kubelet has insufficient PID available", "KubeletHasSufficientPID",
-         "kubelet has sufficient PID available"),
-        ("Ready", not not_ready, "KubeletReady", "kubelet is posting ready status", "KubeletNotReady",
-         not_ready),
-    ]  # fmt: skip
+    made["Ready"] = (
+        (False, "KubeletNotReady", node.not_ready)
+        if node.not_ready
+        else (True, "KubeletReady", "kubelet is posting ready status")
+    )
     conditions: list[Obj] = []
-    for type_, true, reason, message, other_reason, other_message in made:
-        before = get_condition({"status": old}, type_) or {}
-        word = "True" if true else "False"
+    for type_, (true, reason, message) in made.items():
+        before, word = get_condition({"status": old}, type_) or {}, str(true)
         moved = before.get("status") != word
         conditions.append(
             {
@@ -171,8 +125,8 @@ def _conditions(old: Mapping[str, Any], found: Machine, not_ready: str, now: dat
                 "status": word,
                 "lastHeartbeatTime": rfc3339(now),
                 "lastTransitionTime": rfc3339(now) if moved else before["lastTransitionTime"],
-                "reason": reason if true else other_reason,
-                "message": message if true else other_message,
+                "reason": reason,
+                "message": message,
             }
         )
     others = [c for c in old.get("conditions") or [] if c.get("type") not in _OWNED]
@@ -187,3 +141,20 @@ def differs(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
         return {**status, "conditions": conditions}
 
     return essence(new) != essence(old)
+
+
+def events(new: Mapping[str, Any], old: Mapping[str, Any], name: str) -> Iterator[tuple[str, str, str]]:
+    """(type, reason, message) of what has changed from one status to the next, as the kubelet tells it."""
+
+    def word(status: Mapping[str, Any], type_: str) -> str:
+        return str((get_condition({"status": status}, type_) or {}).get("status", ""))
+
+    boot, before = new["nodeInfo"]["bootID"], (old.get("nodeInfo") or {}).get("bootID") or ""
+    if before and before != boot:
+        yield "Warning", "Rebooted", f"Node {name} has been rebooted, boot id: {boot}"
+    changes = [type_ for type_ in PRESSURES if word(new, type_) != word(old, type_)]
+    reasons = [f"Node{PRESSURES[t].short if word(new, t) == 'True' else PRESSURES[t].enough}" for t in changes]
+    if word(old, "Ready") not in ("", word(new, "Ready")):
+        reasons.append("NodeReady" if word(new, "Ready") == "True" else "NodeNotReady")
+    for reason in reasons:
+        yield "Normal", reason, f"Node {name} status is now: {reason}"

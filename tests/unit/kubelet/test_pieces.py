@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from api.meta import get_condition
-from kubelet.docker import container_config, sandbox_image
-from kubelet.docker.container_config import Mount, Surroundings
+from kubelet.docker import sandbox_image
+from kubelet.docker.config import container as container_config
+from kubelet.docker.config import sandbox as sandbox_config
+from kubelet.docker.config.parts import Mount, Surroundings, container_name
 from kubelet.docker.runtime import parse_docker_time
 from kubelet.images.puller import pull_policy
 from kubelet.network import names
 from kubelet.network import pod_network as network
-from kubelet.node import status as node_status
 from kubelet.pods import qos
 from kubelet.pods.environment import ConfigError, Sources, build, expand, resource_field
 from kubelet.probing.prober import Settings, Streak
@@ -123,7 +123,7 @@ def test_resolver_per_policy() -> None:
     host = names.parse_resolver("search lan\nnameserver 1.1.1.1 # x\noptions timeout:1\n")
 
     def text(**spec: Any) -> str:
-        return names.pod_resolver(pod(**spec), host, "10.96.0.10", "cluster.local").text()
+        return names.pod_resolver(pod(**spec), host, ("10.96.0.10",), "cluster.local")[0].text()
 
     assert text() == (
         "search default.svc.cluster.local svc.cluster.local cluster.local lan\nnameserver 10.96.0.10\noptions ndots:5\n"
@@ -167,7 +167,7 @@ def test_container_body() -> None:
                             "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }  # fmt: skip
     around = surroundings(environment={"A": "x"}, mounts=[Mount("/a", "/b", True)])
-    body = container_config.container(spec, pod(), 3, around)
+    body = container_config.body(spec, pod(), 3, around)
     assert body["Entrypoint"] == ["sh", "x"] and body["Cmd"] == ["x"] and body["Env"] == ["A=x"]
     assert body["User"] == "7:8"
     host = body["HostConfig"]
@@ -176,29 +176,29 @@ def test_container_body() -> None:
     assert "no-new-privileges" in host["SecurityOpt"]
     assert host["Mounts"] == [{"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": True}]
     assert body["Labels"]["io.kubernetes.container.restart-count"] == "3"
-    assert container_config.container_name("app", pod(), 3) == "k8s_app_web_default_u-1_3"
+    assert container_name("app", pod(), 3) == "k8s_app_web_default_u-1_3"
 
 
 def test_a_command_drops_the_images_arguments() -> None:
-    body = container_config.container({"name": "app", "command": ["a"]}, pod(), 0, surroundings())
+    body = container_config.body({"name": "app", "command": ["a"]}, pod(), 0, surroundings())
     assert body["Cmd"] == []
 
 
 def test_root_is_refused_where_it_was_excluded() -> None:
     spec = {"name": "app", "securityContext": {"runAsNonRoot": True}}
     with pytest.raises(ConfigError, match="image will run as root"):
-        container_config.container(spec, pod(), 0, surroundings())
+        container_config.body(spec, pod(), 0, surroundings())
     with pytest.raises(ConfigError, match="non-numeric user \\(www\\)"):
-        container_config.container(spec, pod(), 0, surroundings(image_user="www"))
-    container_config.container(spec, pod(), 0, surroundings(image_user="33:33"))
+        container_config.body(spec, pod(), 0, surroundings(image_user="www"))
+    container_config.body(spec, pod(), 0, surroundings(image_user="33:33"))
 
 
 def test_sandbox_body_publishes_host_ports() -> None:
     obj = pod(containers=[{"name": "a", "ports": [{"containerPort": 80, "hostPort": 8080}]}])
-    body = container_config.sandbox(obj, 0, surroundings())
+    body = sandbox_config.body(obj, 0, surroundings())
     assert body["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostPort": "8080", "HostIp": ""}]}
     assert body["Hostname"] == "web"
-    shared = container_config.sandbox(pod(hostNetwork=True), 0, surroundings())
+    shared = sandbox_config.body(pod(hostNetwork=True), 0, surroundings())
     assert shared["HostConfig"]["NetworkMode"] == "host" and "Hostname" not in shared
 
 
@@ -242,44 +242,6 @@ def test_network_body() -> None:
     assert "com.docker.network.bridge.gateway_mode_ipv4" not in body["Options"]
     newer = network.network_body("10.244.7.0/24", {}, (28, 0, 1))
     assert newer["Options"]["com.docker.network.bridge.gateway_mode_ipv4"] == "nat-unprotected"
-
-
-def machine(**more: Any) -> node_status.Machine:
-    facts: dict[str, Any] = {
-        "cpus": 2, "memory": 8 << 30, "memory_available": 4 << 30, "disk": 100 << 30,
-        "disk_available": 50 << 30, "pids_available": 30000, "machine_id": "m", "system_uuid": "s",
-        "boot_id": "b", "kernel": "6", "os_image": "Debian", "architecture": "amd64", **more,
-    }  # fmt: skip
-    return node_status.Machine(**facts)
-
-
-def node(found: node_status.Machine, not_ready: str = "") -> dict[str, Any]:
-    return node_status.build(
-        {}, found, node_ip="192.0.2.1", hostname="n", port=10250, engine="20.10.24", images=[],
-        not_ready=not_ready, now=NOW,
-    )  # fmt: skip
-
-
-def test_node_conditions() -> None:
-    good = {"status": node(machine())}
-    ready = get_condition(good, "Ready")
-    assert ready is not None
-    assert (ready["status"], ready["reason"]) == ("True", "KubeletReady")
-    assert ready["message"] == "kubelet is posting ready status"
-    bad = {"status": node(machine(memory_available=1, disk_available=1), "no network")}
-    reasons = {c["type"]: c["reason"] for c in bad["status"]["conditions"]}
-    assert reasons == {
-        "MemoryPressure": "KubeletHasInsufficientMemory", "DiskPressure": "KubeletHasDiskPressure",
-        "PIDPressure": "KubeletHasSufficientPID", "Ready": "KubeletNotReady",
-    }  # fmt: skip
-    assert good["status"]["capacity"]["memory"] == "8388608Ki"
-
-
-def test_heartbeats_alone_are_no_difference() -> None:
-    one = node(machine())
-    conditions = [{**c, "lastHeartbeatTime": "later"} for c in one["conditions"]]
-    assert not node_status.differs({**one, "conditions": conditions}, one)
-    assert node_status.differs(node(machine(), "x"), one)
 
 
 @pytest.mark.parametrize(("name", "number"), [("x86_64", 62), ("aarch64", 183)])
