@@ -34,6 +34,8 @@ class Image:
     entrypoint: tuple[str, ...] = ()
     size: int = 0
     tags: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    """Directories, the uppermost first, where Docker keeps layers so."""
 
     @property
     def image_id(self) -> str:
@@ -125,25 +127,29 @@ class DockerImages:
 
 
 async def _run(*argv: str, fed: AsyncIterator[tuple[int, bytes]] | None = None) -> None:
+    """OSError, with the end of what it said, when it fails."""
     pipe = asyncio.subprocess.PIPE
-    child = await asyncio.create_subprocess_exec(
-        *argv, stdin=pipe if fed is not None else asyncio.subprocess.DEVNULL, stderr=pipe
-    )
+    child = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stderr=pipe)
+    assert child.stdin is not None and child.stderr is not None
     try:
-        try:
-            if fed is not None and child.stdin is not None:
-                async for _, data in fed:
-                    child.stdin.write(data)
-                    await child.stdin.drain()
-        except (BrokenPipeError, ConnectionResetError):
-            _log.debug("ended before its input did", program=argv[0])
-        _, errors = await child.communicate()
+        _, said, code = await asyncio.gather(_feed(child.stdin, fed), child.stderr.read(), child.wait())
     finally:
         if child.returncode is None:
             child.kill()
-            await child.wait()
-    if child.returncode:
-        raise OSError(f"{argv[0]}: {errors.decode(errors='replace').strip()[-500:]}")
+    if code:
+        raise OSError(f"{argv[0]}: {said.decode(errors='replace').strip()[-500:]}")
+
+
+async def _feed(into: asyncio.StreamWriter, pieces: AsyncIterator[tuple[int, bytes]] | None) -> None:
+    """Until it has all, or has read enough."""
+    try:
+        if pieces is not None:
+            async for _, data in pieces:
+                into.write(data)
+                await into.drain()
+    except (BrokenPipeError, ConnectionResetError):
+        _log.debug("ended before its input did")
+    into.close()
 
 
 def _remove(name: str, client: Any) -> None:
@@ -163,7 +169,10 @@ def _image(found: Mapping[str, Any], config: Mapping[str, Any]) -> Image:
     def names(key: str) -> tuple[str, ...]:
         return tuple(name for name in found.get(key) or () if "<none>" not in name)
 
+    data = (found.get("GraphDriver") or {}).get("Data") or {}
+    layers = ":".join(data[key] for key in ("UpperDir", "LowerDir") if data.get(key))
     return Image(
         found.get("Id") or found["ID"], names("RepoDigests"), config.get("User") or "",
         tuple(config.get("Entrypoint") or ()), int(found.get("Size") or 0), names("RepoTags"),
+        tuple(filter(None, layers.split(":"))),
     )  # fmt: skip
