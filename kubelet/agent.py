@@ -8,8 +8,6 @@ import platform
 import socket
 from pathlib import Path
 
-from kubelet.probing.handlers import Hooks
-
 from api.builtin import NODES, PODS, SERVICES
 from client.daemon import Daemon
 from client.events import EventRecorder
@@ -25,11 +23,17 @@ from kubelet.images.pulls import Pulls
 from kubelet.network.pod_network import PodNetwork
 from kubelet.node.agent import NodeAgent
 from kubelet.node.status import VERSION
+from kubelet.pods.ending import Endings
 from kubelet.pods.lookup import Lookup
 from kubelet.pods.pods import Pods
 from kubelet.pods.runner import Facts, Runner, may_lower_oom_score
 from kubelet.pods.status_manager import StatusManager
 from kubelet.pods.workers import Shared
+from kubelet.probing.checks import Checks
+from kubelet.probing.commands import Commands
+from kubelet.probing.hooks import Hooks
+from kubelet.probing.http import Http
+from kubelet.probing.prober import Probing
 from kubelet.server.app import Server
 from kubelet.server.auth import Access
 from kubelet.server.containers import Containers
@@ -84,8 +88,12 @@ async def serve(daemon: Daemon) -> None:
     lookup = Lookup(client, clock)
     volumes = Volumes(root, lookup, clock)
     volumes.host_ip = facts.host_ip
-    hooks = Hooks(runtime, facts.host_ip)
     observer = Observer(runtime, clock)
+    commands, http = Commands(runtime, clock), Http()
+    endings = Endings(
+        runtime, observer, Hooks(commands, http, observer, recorder, clock, facts.host_ip), recorder, clock
+    )
+    probing = Probing(Checks(commands, http), recorder, clock, facts.host_ip)
     pods = Pods(pod_informer, observer, volumes, clock)
     observer.on_change(pods.container_changed)
     network = PodNetwork(runtime, observer.sandboxes)
@@ -93,7 +101,7 @@ async def serve(daemon: Daemon) -> None:
     credentials = Credentials(lookup.secret, lambda pod, *news: recorder.event(pod, "Warning", *news), root)
     pulls = Pulls(docker_images, credentials, root, config, clock)
     runner = Runner(
-        runtime, observer, Images(docker_images, credentials, pulls, clock), volumes, lookup, hooks, network,
+        runtime, observer, Images(docker_images, credentials, pulls, clock), volumes, lookup, network,
         services.store.list, recorder,
         facts, clock,
     )  # fmt: skip
@@ -105,7 +113,7 @@ async def serve(daemon: Daemon) -> None:
     manager = StatusManager(client, pods.stored, clock)
     pods.use(
         Shared(
-            client, observer, runner, hooks, volumes, manager, recorder, clock,
+            client, observer, runner, endings, probing, volumes, manager, recorder, clock,
             lambda: node.network_ready and services.synced,
         )
     )  # fmt: skip
@@ -132,7 +140,8 @@ async def serve(daemon: Daemon) -> None:
                 group.create_task(part.run())
     finally:
         await server.stop()
-        await hooks.close()
+        await commands.close()
+        await http.close()
         runtime.close()
 
 

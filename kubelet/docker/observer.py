@@ -112,8 +112,8 @@ class Observer:
         self._signal_exit(container_id)
         self._changed(gone.pod_uid)
 
-    async def wait_exited(self, container_id: str, seconds: float) -> bool:
-        """True when it stops running within that time."""
+    async def wait_exited(self, container_id: str, seconds: float | None = None) -> bool:
+        """True when it stops running, within that time if one is given."""
         current = self._containers.get(container_id)
         if current is None or not current.running:
             return True

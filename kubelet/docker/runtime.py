@@ -194,10 +194,15 @@ class DockerRuntime:
 
     async def exec_hang_up(self, exec_id: str, container_id: str) -> None:
         """Tell what still runs that its terminal is gone. Docker itself would let it run on for ever."""
+        await self.exec_signal(exec_id, container_id, signal.SIGHUP)
+
+    async def exec_signal(self, exec_id: str, container_id: str, number: signal.Signals) -> bool:
+        """Signal a command and what it started. True when it was told, or has ended."""
         found = await self._run(self._look, lambda c: c.exec_inspect(exec_id))
         pid = int(found.get("Pid") or 0)
-        if found.get("Running") and pid:
-            await asyncio.to_thread(_hang_up, pid, container_id)
+        if not found.get("Running"):
+            return pid != 0  # else it may be about to start
+        return pid != 0 and await asyncio.to_thread(_signal, pid, container_id, number)
 
     async def exec_resize(self, exec_id: str, width: int, height: int) -> None:
         await self._run(self._look, lambda c: c.exec_resize(exec_id, height=height, width=width))
@@ -277,11 +282,13 @@ class DockerRuntime:
             raise kind(str(error)) from error
 
 
-def _hang_up(pid: int, container_id: str) -> None:
-    """Only if the process is still one of the container's."""
+def _signal(pid: int, container_id: str, number: signal.Signals) -> bool:
+    """Only if the process is still one of the container's. It leads a session of its own: runc makes it so."""
     with contextlib.suppress(OSError):
         if container_id in Path(f"/proc/{pid}/cgroup").read_text():
-            os.kill(pid, signal.SIGHUP)
+            group = os.getpgid(pid)
+            os.killpg(group, number) if group == pid else os.kill(pid, number)
+    return True
 
 
 def _explain(error: docker.errors.APIError) -> str:

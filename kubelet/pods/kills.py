@@ -9,9 +9,8 @@ from datetime import timedelta
 from api.meta import Obj
 from client import log
 from client.clock import Clock
-from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import RuntimeFailure
-from kubelet.pods.runner import Runner
+from kubelet.pods.ending import Endings, Stop
 from kubelet.pods.sync.plan import Kill, Memory
 
 _log = log.get("worker")
@@ -19,40 +18,50 @@ _RETRY_SECONDS = 2.0
 
 
 class Kills:
-    def __init__(
-        self, runner: Runner, observer: Observer, memory: Memory, clock: Clock, ended: Callable[[], None]
-    ) -> None:
+    def __init__(self, endings: Endings, memory: Memory, clock: Clock, ended: Callable[[], None]) -> None:
         """`memory` is told when each is due; `ended` is called after every one."""
-        self._runner, self._observer, self._memory, self._clock = runner, observer, memory, clock
-        self._ended = ended
+        self._endings, self._memory, self._clock, self._ended = endings, memory, clock, ended
+        self._stops: dict[str, Stop] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, pod: Obj, kill: Kill) -> None:
-        """One that is under way for the same container gives way."""
+        """One that is under way for the same container has less time from now on."""
         container_id = kill.container.id
-        earlier = self._tasks.pop(container_id, None)
-        if earlier is not None:
-            earlier.cancel()
         self._memory.kills[container_id] = self._clock.now() + timedelta(seconds=kill.grace)
-        task = asyncio.create_task(self._run(pod, kill), name=f"stop {kill.container.name}")
+        if container_id in self._stops:
+            self._stops[container_id].shorten(kill.grace)
+            return
+
+        async def turn() -> None:
+            for earlier in kill.after:
+                await self._endings.observer.wait_exited(earlier)
+
+        stop = Stop(
+            self._endings, pod, kill.container, kill.grace, kill.message,
+            at_once=not kill.hook, turn=turn if kill.after else None,
+        )  # fmt: skip
+        self._stops[container_id] = stop
+        task = asyncio.create_task(self._run(pod, kill, stop), name=f"stop {kill.container.name}")
         self._tasks[container_id] = task
         task.add_done_callback(lambda done: self._done(container_id, done))
 
-    async def _run(self, pod: Obj, kill: Kill) -> None:
-        deadline = self._clock.monotonic() + kill.grace
-        for container_id in kill.after:
-            await self._observer.wait_exited(container_id, deadline - self._clock.monotonic())
-        left = max(0, int(deadline - self._clock.monotonic()))
+    async def _run(self, pod: Obj, kill: Kill, stop: Stop) -> None:
         try:
-            await self._runner.stop(pod, kill.container, left, kill.message, kill.hook)
+            await stop.run()
         except RuntimeFailure as error:
             name = pod["metadata"]["name"]
             _log.warning("stop failed", pod=name, container=kill.container.name, why=str(error))
             await self._clock.sleep(_RETRY_SECONDS)
 
+    async def wait(self, container_id: str) -> None:
+        """Until the stop of this container has ended, well or not."""
+        task = self._tasks.get(container_id)
+        if task is not None:
+            await asyncio.wait((task,))
+
     def _done(self, container_id: str, task: asyncio.Task[None]) -> None:
         if self._tasks.get(container_id) is task:
-            del self._tasks[container_id]
+            del self._tasks[container_id], self._stops[container_id]
             self._memory.kills.pop(container_id, None)
             self._ended()
 

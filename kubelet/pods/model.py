@@ -170,8 +170,6 @@ class Probes:
     """Set when liveness or startup failed for good: the probe's kind, and the container is to be killed."""
     grace: int | None = None
     """The probe's own terminationGracePeriodSeconds."""
-    hook_running: bool = False
-    """The postStart hook has not returned yet."""
 
 
 def spec_containers(pod: Mapping[str, Any]) -> list[Obj]:

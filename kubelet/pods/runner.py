@@ -33,15 +33,12 @@ from kubelet.pods import environment
 from kubelet.pods.environment import ConfigError, Sources
 from kubelet.pods.lookup import Lookup
 from kubelet.pods.model import SANDBOX, Container, Failure, field_path, find_container
-from kubelet.probing.handlers import HookFailure, Hooks
 from kubelet.volumes.base import VolumeError
 from kubelet.volumes.manager import Volumes
 
 _log = log.get("runner")
 _CONFIG_RETRY = 5.0
 _CREATE_RETRY = 10.0
-_LEAST_GRACE = 2
-_KILL_SECONDS = 30.0
 _OOM_DENIED = ("oom_score_adj", "can't get final child's PID from pipe")
 """How runc says that it may not lower oom_score_adj; the second when its first stage fails without a word."""
 
@@ -76,7 +73,6 @@ class Runner:
         images: Images,
         volumes: Volumes,
         lookup: Lookup,
-        hooks: Hooks,
         network: PodNetwork,
         services: Callable[[], Iterable[Obj]],
         recorder: EventRecorder,
@@ -85,7 +81,7 @@ class Runner:
     ) -> None:
         self.facts = facts
         self._runtime, self._observer, self._images, self._volumes = runtime, observer, images, volumes
-        self._lookup, self._hooks, self._services, self._recorder = lookup, hooks, services, recorder
+        self._lookup, self._services, self._recorder = lookup, services, recorder
         self._network = network
         self._clock = clock
 
@@ -281,32 +277,6 @@ class Runner:
 
     # Ends.
 
-    async def stop(self, pod: Obj, container: Container, grace: int, message: str, hook: bool) -> None:
-        """Until it has ended. The caller may cancel this to begin again with a shorter grace."""
-        if message != "FailedPostStartHook":
-            text = message or f"Stopping container {container.name}"
-            self._say(pod, container.name, "Normal", "Killing", text)
-        deadline = self._clock.monotonic() + grace
-        spec = find_container(pod, container.name)
-        handler = ((spec or {}).get("lifecycle") or {}).get("preStop")
-        if hook and handler and grace > 0:
-            try:
-                async with asyncio.timeout(grace):
-                    await self._hooks.run(pod, container, handler)
-            except (HookFailure, RuntimeFailure) as error:
-                self._say(pod, container.name, "Warning", "FailedPreStopHook", f"PreStopHook failed: {error}")
-            except TimeoutError:
-                self._say(pod, container.name, "Warning", "FailedPreStopHook",
-                    "PreStopHook not completed in grace period")  # fmt: skip
-        if hook:
-            await self._runtime.kill(container.id, container.stop_signal)
-            left = max(deadline - self._clock.monotonic(), _LEAST_GRACE)
-            if await self._observer.wait_exited(container.id, left):
-                return
-        await self._runtime.kill(container.id, "SIGKILL")
-        if not await self._observer.wait_exited(container.id, _KILL_SECONDS):
-            await self._observer.refresh(container.id)
-
     async def stop_sandbox(self, sandbox: Container) -> None:
         await self._runtime.kill(sandbox.id, "SIGKILL")
         if not await self._observer.wait_exited(sandbox.id, 2.0):
@@ -315,15 +285,6 @@ class Runner:
     async def remove(self, container: Container) -> None:
         await self._runtime.remove(container.id)
         self._observer.forget(container.id)
-
-    async def post_start(self, pod: Obj, container: Container, handler: Mapping[str, Any]) -> bool:
-        """False when the hook failed: the container is then to be killed."""
-        try:
-            await self._hooks.run(pod, container, handler)
-        except (HookFailure, RuntimeFailure) as error:
-            self._say(pod, container.name, "Warning", "FailedPostStartHook", f"PostStartHook failed: {error}")
-            return False
-        return True
 
     def _say(self, pod: Obj, name: str, type_: str, reason: str, message: str) -> None:
         self._recorder.event(pod, type_, reason, message, field_path=field_path(pod, name))

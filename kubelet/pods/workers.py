@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from api.builtin import PODS
 from api.errors import ApiError, Conflict, NotFound
@@ -25,8 +26,9 @@ from kubelet.docker.runtime import RuntimeFailure
 from kubelet.images.puller import Pulling
 from kubelet.pods import verdicts
 from kubelet.pods.alarm import Alarm
+from kubelet.pods.ending import Endings
 from kubelet.pods.kills import Kills
-from kubelet.pods.model import Container, Ending, field_path, find_container, is_terminal
+from kubelet.pods.model import Container, Ending, Failure, field_path, find_container, grace_period, is_terminal
 from kubelet.pods.orphans import as_deleted
 from kubelet.pods.runner import Runner, TryFailed
 from kubelet.pods.status import build as statuses
@@ -44,8 +46,8 @@ from kubelet.pods.sync.plan import (
     StartContainer,
     StopSandbox,
 )
-from kubelet.probing.handlers import Hooks
-from kubelet.probing.prober import Prober
+from kubelet.pods.sync.restarts import restarts
+from kubelet.probing.prober import Prober, Probing
 from kubelet.volumes.manager import Volumes
 
 _log = log.get("worker")
@@ -61,14 +63,16 @@ class Shared:
         client: ApiClient,
         observer: Observer,
         runner: Runner,
-        hooks: Hooks,
+        endings: Endings,
+        probing: Probing,
         volumes: Volumes,
         statuses: StatusManager,
         recorder: EventRecorder,
         clock: Clock,
         ready: Callable[[], bool],
     ) -> None:
-        self.client, self.observer, self.runner, self.hooks = client, observer, runner, hooks
+        self.client, self.observer, self.runner = client, observer, runner
+        self.endings, self.probing = endings, probing
         self.volumes, self.statuses, self.recorder, self.clock = volumes, statuses, recorder, clock
         self.ready = ready
 
@@ -83,12 +87,11 @@ class PodWorker:
         self._memory = Memory()
         self._kept: Ending | None = None
         self._begun = False
-        self._kills = Kills(shared.runner, shared.observer, self._memory, shared.clock, self.wake)
-        self._hook_tasks: set[asyncio.Task[None]] = set()
+        self._kills = Kills(shared.endings, self._memory, shared.clock, self.wake)
         self._news = asyncio.Event()
         self._news.set()
         self._alarm = Alarm(shared.clock, self.wake)
-        self._prober = Prober(shared.hooks, shared.recorder, shared.clock, self.wake)
+        self._prober = Prober(shared.probing, self.wake)
         self._refresh_due = shared.clock.monotonic() + _REFRESH_SECONDS
         self._told_back_off: dict[str, str] = {}
         self._errors = Backoff(_RETRY_SECONDS, 60.0)
@@ -136,10 +139,8 @@ class PodWorker:
         """Stop working; what runs goes on running."""
         self._prober.close()
         await self._kills.close()
-        tasks = [self._task, *self._hook_tasks]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
         while not self._finished:
@@ -298,26 +299,47 @@ class PodWorker:
         self._memory.failures.pop(name, None)
         if action.back_off is not None:
             self._memory.back_offs[name] = action.back_off
-        self._post_start(pod, made, name)
         self.wake()
+        container = self._shared.observer.get(made)
+        return container is None or await self._post_start(pod, container, action)
+
+    async def _post_start(self, pod: Obj, container: Container, action: StartContainer) -> bool:
+        """Nothing else is done for the pod before the hook has returned, and until its container is gone if it failed;
+        unless the pod is to go (kuberuntime_container.go, startContainer)."""
+        spec = find_container(pod, container.name) or {}
+        if not spec.get("lifecycle"):
+            return True
+        hook = asyncio.create_task(self._shared.endings.hooks.run("PostStart", pod, container))
+        if not await self._unless_ending(hook):
+            return False
+        why = hook.result()
+        if not why:
+            return True
+        now: Container | None = container
+        while now is not None and now.running:
+            self._kills.start(pod, Kill(container, grace_period(pod), "FailedPostStartHook"))
+            if not await self._unless_ending(asyncio.create_task(self._kills.wait(container.id))):
+                return False
+            now = self._shared.observer.get(container.id)
+        if now is not None and restarts(pod, spec, now.exit_code):
+            failure = Failure("PostStartHookError", why, action.attempt, self._shared.clock.now())
+            self._memory.failures[action.name] = failure
         return True
 
-    def _post_start(self, pod: Obj, container_id: str, name: str) -> None:
-        spec = find_container(pod, name) or {}
-        handler = (spec.get("lifecycle") or {}).get("postStart")
-        container = self._shared.observer.get(container_id)
-        if not handler or container is None or not container.running:
-            return
-        self._prober.sync(pod, self._shared.observer.of_pod(self.uid))
-        self._prober.hook(container_id, running=True)
-
-        async def run(target: Container) -> None:
-            succeeded = await self._shared.runner.post_start(pod, target, handler)
-            self._prober.hook(container_id, running=False, failed=not succeeded)
-
-        task = asyncio.create_task(run(container))
-        self._hook_tasks.add(task)
-        task.add_done_callback(self._hook_tasks.discard)
+    async def _unless_ending(self, work: asyncio.Task[Any]) -> bool:
+        """True when it is done; it is cancelled as soon as the pod is to end."""
+        try:
+            while not (work.done() or self.gone or is_deleting(self.pod) or self._memory.ending is not None):
+                self._news.clear()
+                news = asyncio.create_task(self._news.wait())
+                try:
+                    await asyncio.wait((work, news), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    news.cancel()
+            return work.done()
+        finally:
+            work.cancel()
+            self.wake()
 
     async def _finish(self, plan: Plan) -> None:
         """The last steps of a pod on this node, in an order that a crash between any two does not harm."""

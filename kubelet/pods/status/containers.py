@@ -127,7 +127,7 @@ def _fill_running(result: Obj, latest: Container, memory: Memory, plain_init: bo
     started = rfc3339(latest.started_at) if latest.started_at else None
     result["state"] = {"running": {"startedAt": started}}
     probes = memory.probes.get(latest.id)
-    result["started"] = probes is None or (probes.started and not probes.hook_running)
+    result["started"] = probes is None or probes.started
     result["ready"] = not plain_init and result["started"] and (probes is None or probes.ready)
 
 

@@ -141,7 +141,7 @@ def _kill_strays(
 
 
 def _kill_by_probes(pod: Mapping[str, Any], observed: PodContainers, memory: Memory, plan: Plan, now: datetime) -> None:
-    """Containers whose liveness or startup probe or postStart hook gave up, or whose image was changed."""
+    """Containers whose liveness or startup probe gave up, or whose image was changed."""
     for container in observed.running():
         probes = memory.probes.get(container.id)
         spec = find_container(pod, container.name)
@@ -154,8 +154,6 @@ def _kill_by_probes(pod: Mapping[str, Any], observed: PodContainers, memory: Mem
 
 
 def _why(pod: Mapping[str, Any], spec: Mapping[str, Any], container: Container, failed: str) -> str:
-    if failed == "postStart":
-        return "FailedPostStartHook"
     if is_init(pod, container.name):
         return f"Init container {container.name} failed {failed} probe"
     ending = ", will be restarted" if restarts_when_killed(pod, spec) else ""

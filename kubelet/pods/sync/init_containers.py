@@ -65,4 +65,4 @@ def _in(sandbox: Container, container: Container | None) -> Container | None:
 
 
 def _started(probes: Probes | None) -> bool:
-    return probes is None or (probes.started and not probes.hook_running)
+    return probes is None or probes.started

@@ -16,10 +16,16 @@ from kubelet.docker.labels import CONTAINER_NAME, POD_UID, RESTART_COUNT, SANDBO
 from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import DockerRuntime, Event, Missing, Refused
 from kubelet.network.pod_network import PodNetwork
+from kubelet.pods.ending import Endings
 from kubelet.pods.model import SANDBOX, Container
 from kubelet.pods.runner import Facts, Runner
 from kubelet.pods.status_manager import StatusManager
 from kubelet.pods.workers import PodWorker, Shared
+from kubelet.probing.checks import Checks
+from kubelet.probing.commands import Finished
+from kubelet.probing.hooks import Hooks
+from kubelet.probing.http import Http
+from kubelet.probing.prober import Probing
 from kubelet.volumes.manager import Volumes
 from tests.unit.kubelet.pods import deleted, pod
 from tests.unit.kubelet.registry import Registry, images
@@ -108,6 +114,20 @@ class Api:
         return self.stored
 
 
+class Commands:
+    """Runs commands in containers: each ends with the code that is its last word, when it is let go."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        self.held = asyncio.Event()
+        self.held.set()
+
+    async def run(self, container_id: str, command: list[str], seconds: float | None = None) -> Finished:
+        self.ran.append(" ".join(command))
+        await self.held.wait()
+        return Finished(int(command[-1]), "", "no")
+
+
 class Node:
     def __init__(self, root: Path, obj: Obj, docker: Docker | None = None, clock: FakeClock | None = None) -> None:
         self.clock = clock or FakeClock()
@@ -121,11 +141,15 @@ class Node:
         facts = Facts("n1", "192.0.2.1", "10.96.0.10", "cluster.local")
         runner = Runner(
             runtime, self.observer, images(Registry(None, set()), root, self.clock), volumes, cast(Any, None),
-            cast(Any, None),
             PodNetwork(runtime, self.observer.sandboxes), list, recorder, facts, self.clock,
         )  # fmt: skip
+        self.commands = Commands()
+        commands = cast(Any, self.commands)
+        hooks = Hooks(commands, Http(), self.observer, recorder, self.clock, facts.host_ip)
+        endings = Endings(runtime, self.observer, hooks, recorder, self.clock)
+        probing = Probing(Checks(commands, Http()), recorder, self.clock, facts.host_ip)
         self.shared = Shared(
-            client, self.observer, runner, cast(Any, None), volumes,
+            client, self.observer, runner, endings, probing, volumes,
             StatusManager(client, lambda _: None, self.clock), recorder, self.clock, lambda: True,
         )  # fmt: skip
         self.observer.on_change(lambda _: self._workers[0].wake() if self._workers else None)
