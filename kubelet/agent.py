@@ -24,9 +24,10 @@ from kubelet.network.pod_network import PodNetwork
 from kubelet.node.agent import NodeAgent
 from kubelet.node.status import VERSION
 from kubelet.pods.ending import Endings
+from kubelet.pods.facts import Facts, has_app_armor, has_selinux, may_lower_oom_score
 from kubelet.pods.lookup import Lookup
 from kubelet.pods.pods import Pods
-from kubelet.pods.runner import Facts, Runner, may_lower_oom_score
+from kubelet.pods.runner import Runner
 from kubelet.pods.status_manager import StatusManager
 from kubelet.pods.workers import Shared
 from kubelet.probing.checks import Checks
@@ -76,10 +77,11 @@ async def serve(daemon: Daemon) -> None:
     await asyncio.to_thread(root.mkdir, 0o750, True, True)
     config: Configuration = args.config
     facts = Facts(
-        args.node_name, args.node_ip or own_address(daemon.config.server), "".join(config.cluster_dns[:1]),
+        args.node_name, args.node_ip or own_address(daemon.config.server), config.cluster_dns,
         config.cluster_domain, configuration=config,
     )  # fmt: skip
     facts.lower_oom_score = await asyncio.to_thread(may_lower_oom_score)
+    facts.selinux, facts.app_armor, facts.root = has_selinux(), has_app_armor(), root
     runtime = DockerRuntime(args.docker_host, args.cluster_name, args.node_name)
     recorder = EventRecorder(client, "kubelet", host=args.node_name, clock=clock)
     pod_informer = Informer(client, PODS, fields=f"spec.nodeName={args.node_name}", clock=clock)

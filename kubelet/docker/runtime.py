@@ -42,6 +42,7 @@ from kubelet.docker.labels import (
     SPEC_HASH,
     TERMINATION_LOG,
     TERMINATION_POLICY,
+    USER,
 )
 from kubelet.docker.streams import Stream, StreamError
 from kubelet.pods.model import SANDBOX, Container
@@ -356,6 +357,9 @@ def _container(found: Mapping[str, Any]) -> Container:
         termination_log=labels.get(TERMINATION_LOG, ""),
         message_from_logs=labels.get(TERMINATION_POLICY) == "FallbackToLogsOnError",
         spec_hash=labels.get(SPEC_HASH, ""),
+        runtime=host.get("Runtime") or "",
+        cgroup_parent=host.get("CgroupParent") or "",
+        user=labels.get(USER, ""),
         stop_signal=found["Config"].get("StopSignal") or "SIGTERM",
         tty=bool(found["Config"].get("Tty")),
         open_stdin=bool(found["Config"].get("OpenStdin")),

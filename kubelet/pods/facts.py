@@ -14,7 +14,7 @@ from kubelet.network.names import NOWHERE, Resolver, parse_resolver
 class Facts:
     node_name: str
     host_ip: str
-    cluster_dns: str
+    cluster_dns: tuple[str, ...]
     cluster_domain: str
     memory: int = 0
     allocatable: Mapping[str, str] = field(default_factory=dict)

@@ -8,7 +8,14 @@ import random
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from api.builtin import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, SECRETS, SERVICE_ACCOUNTS
+from api.builtin import (
+    CONFIG_MAPS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    RUNTIME_CLASSES,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+)
 from api.errors import ApiError, NotFound
 from api.meta import Obj, parse_time
 from api.registry import Resource
@@ -47,6 +54,13 @@ class Lookup:
 
     async def persistent_volume(self, name: str) -> Obj | None:
         return await self._get(PERSISTENT_VOLUMES, "", name)
+
+    async def runtime_handler(self, name: str) -> str:
+        """What a RuntimeClass calls its runtime. NotFound when there is no such class."""
+        found = await self._get(RUNTIME_CLASSES, "", name)
+        if found is None:
+            raise NotFound(f'runtimeclass.node.k8s.io "{name}" not found')
+        return str(found["handler"])
 
     async def _get(self, res: Resource, namespace: str, name: str) -> Obj | None:
         key, now = (res.plural, namespace, name), self._clock.monotonic()

@@ -53,6 +53,12 @@ class Container:
     message_from_logs: bool = False
     """terminationMessagePolicy FallbackToLogsOnError."""
     spec_hash: str = ""
+    runtime: str = ""
+    """Which of Docker's runtimes it runs in."""
+    cgroup_parent: str = ""
+    """The control group of its pod; "" when it has none of its own."""
+    user: str = ""
+    """`uid:gid:group,group…` of its first process, when they are known."""
     stop_signal: str = "SIGTERM"
     tty: bool = False
     open_stdin: bool = False

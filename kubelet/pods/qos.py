@@ -11,7 +11,7 @@ from typing import Any
 from api import pod_resources, quantities
 from kubelet.pods.model import is_sidecar
 
-_CPU_PERIOD = 100_000
+CPU_PERIOD = 100_000
 _LEAST_QUOTA = 1_000
 _LEAST_SHARES = 2
 _MOST_SHARES = 262_144
@@ -62,8 +62,8 @@ def docker_resources(container: Mapping[str, Any]) -> dict[str, int]:
     shares = quantities.millis(cpu) * 1024 // 1000 if cpu is not None else 0
     fields["CpuShares"] = min(max(shares, _LEAST_SHARES), _MOST_SHARES)
     if limits.get("cpu") is not None and quantities.millis(limits["cpu"]) > 0:
-        fields["CpuPeriod"] = _CPU_PERIOD
-        fields["CpuQuota"] = max(quantities.millis(limits["cpu"]) * _CPU_PERIOD // 1000, _LEAST_QUOTA)
+        fields["CpuPeriod"] = CPU_PERIOD
+        fields["CpuQuota"] = max(quantities.millis(limits["cpu"]) * CPU_PERIOD // 1000, _LEAST_QUOTA)
     if limits.get("memory") is not None and quantities.units(limits["memory"]) > 0:
         fields["Memory"] = fields["MemorySwap"] = quantities.units(limits["memory"])
     return fields

@@ -6,11 +6,8 @@ next look at the node and put right by the next decision.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from api.errors import ApiError
@@ -19,20 +16,20 @@ from client import log
 from client.backoff import Backoff
 from client.clock import Clock
 from client.events import EventRecorder
-from kubelet.configuration import Configuration
-from kubelet.docker import container_config
-from kubelet.docker.container_config import Mount, Surroundings, container_name
+from kubelet.docker.config import container as container_config
+from kubelet.docker.config import sandbox as sandbox_config
+from kubelet.docker.config.parts import Surroundings, container_name
 from kubelet.docker.images import Image
 from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import DockerRuntime, Refused, RuntimeFailure, Unreachable
 from kubelet.docker.sandbox_image import IMAGE
 from kubelet.images.puller import ImageFailure, Images, pull_policy
-from kubelet.network import names
 from kubelet.network.pod_network import PodNetwork
-from kubelet.pods import environment
-from kubelet.pods.environment import ConfigError, Sources
+from kubelet.pods.environment import ConfigError
+from kubelet.pods.facts import Facts
 from kubelet.pods.lookup import Lookup
 from kubelet.pods.model import SANDBOX, Container, Failure, field_path, find_container
+from kubelet.pods.preparing import Preparing
 from kubelet.volumes.base import VolumeError
 from kubelet.volumes.manager import Volumes
 
@@ -51,20 +48,6 @@ class TryFailed(Exception):
         self.failure = failure
 
 
-@dataclass(slots=True)
-class Facts:
-    """What is the same for every pod of this node."""
-
-    node_name: str
-    host_ip: str
-    cluster_dns: str
-    cluster_domain: str
-    memory: int = 0
-    allocatable: Mapping[str, str] = field(default_factory=dict)
-    lower_oom_score: bool = True
-    configuration: Configuration = field(default_factory=Configuration)
-
-
 class Runner:
     def __init__(
         self,
@@ -81,7 +64,8 @@ class Runner:
     ) -> None:
         self.facts = facts
         self._runtime, self._observer, self._images, self._volumes = runtime, observer, images, volumes
-        self._lookup, self._services, self._recorder = lookup, services, recorder
+        self._recorder = recorder
+        self._preparing = Preparing(runtime, observer, volumes, lookup, services, recorder, facts)
         self._network = network
         self._clock = clock
 
@@ -99,19 +83,23 @@ class Runner:
             sandbox = await self._make_sandbox(pod, attempt)
         except Unreachable:
             raise
-        except (RuntimeFailure, OSError) as error:
+        except (RuntimeFailure, ConfigError, ApiError, OSError) as error:
             self._images.forget(IMAGE)
             text = f"Failed to create pod sandbox: {error}"
             self._recorder.event(pod, "Warning", "FailedCreatePodSandBox", text)
             raise self._failed("ContainerCreating", text, attempt, _CREATE_RETRY) from error
         if sandbox is not None:
-            await asyncio.to_thread(self._write_names, pod, sandbox.ips)
+            await self._preparing.write_names(pod, sandbox.ips)
+            if attempt == 0:
+                self._preparing.tell_without_effect(pod)
 
     async def _make_sandbox(self, pod: Obj, attempt: int) -> Container | None:
+        around = await self._preparing.sandbox(pod, IMAGE)
         with self._network.lease(pod) as address:
             sandbox_id = await self._create_and_start(
                 container_name(SANDBOX, pod, attempt),
-                lambda: container_config.sandbox(pod, attempt, self._surroundings(IMAGE), address),
+                lambda: sandbox_config.body(pod, attempt, around, address),
+                around,
             )
             sandbox = await self._observer.refresh(sandbox_id)
             if sandbox is not None:
@@ -122,16 +110,6 @@ class Runner:
                     self._observer.forget(sandbox_id)
                     raise
             return sandbox
-
-    def _write_names(self, pod: Obj, ips: tuple[str, ...]) -> None:
-        directory = self._volumes.pod_directory(pod["metadata"]["uid"])
-        directory.mkdir(parents=True, exist_ok=True)
-        own = pod["spec"].get("hostNetwork")
-        machine = _read(Path("/etc/hosts")) if own else ""
-        hosts = names.hosts_file(pod, ips, self.facts.cluster_domain, machine)
-        (directory / "etc-hosts").write_text(hosts)
-        resolver = names.pod_resolver(pod, host_resolver(), self.facts.cluster_dns, self.facts.cluster_domain)
-        (directory / "resolv.conf").write_text(resolver.text())
 
     # Containers.
 
@@ -144,15 +122,12 @@ class Runner:
             raise ValueError(f"pod {pod['metadata']['name']} has no container {name}")
         image = await self._image(pod, spec, attempt, wake)
         try:
-            around = await self._prepare(pod, spec, attempt, sandbox, image)
-            container_config.container(spec, pod, attempt, around)
+            around = await self._preparing.container(pod, spec, attempt, sandbox, image)
+            container_config.body(spec, pod, attempt, around)
         except (ConfigError, ApiError, OSError, VolumeError) as error:
             self._say(pod, name, "Warning", "Failed", f"Error: {error}")
-            raise self._failed("CreateContainerConfigError", str(error), attempt, _CONFIG_RETRY) from error
-
-        def config() -> Obj:
-            around.lower_oom_score = self.facts.lower_oom_score
-            return container_config.container(spec, pod, attempt, around)
+            reason = error.reason if isinstance(error, ConfigError) else "CreateContainerConfigError"
+            raise self._failed(reason, str(error), attempt, _CONFIG_RETRY) from error
 
         container_id = ""
 
@@ -162,7 +137,10 @@ class Runner:
             self._say(pod, name, "Normal", "Created", "Container created")
 
         try:
-            await self._create_and_start(container_name(name, pod, attempt), config, created)
+            await self._create_and_start(
+                container_name(name, pod, attempt),
+                lambda: container_config.body(spec, pod, attempt, around), around, created,
+            )  # fmt: skip
         except Unreachable:
             raise
         except RuntimeFailure as error:
@@ -196,60 +174,13 @@ class Runner:
             failure = Failure(error.reason, str(error), attempt, error.retry_at)
             raise TryFailed(failure) from error
 
-    async def _prepare(
-        self, pod: Obj, spec: Mapping[str, Any], attempt: int, sandbox: Container, image: Image
-    ) -> Surroundings:
-        namespace, uid = pod["metadata"]["namespace"], pod["metadata"]["uid"]
-        config_maps, secrets = environment.references(spec)
-        found_maps = {n: await self._lookup.config_map(namespace, n) for n in sorted(config_maps)}
-        found_secrets = {n: await self._lookup.secret(namespace, n) for n in sorted(secrets)}
-        own = (self.facts.host_ip,)
-        sources = Sources(
-            pod,
-            {k: v for k, v in found_maps.items() if v is not None},
-            {k: v for k, v in found_secrets.items() if v is not None},
-            self._services(),
-            self.facts.host_ip,
-            own if pod["spec"].get("hostNetwork") else sandbox.ips,
-            self.facts.allocatable,
-        )
-        variables = environment.build(spec, sources)
-        mounts = await self._volumes.mounts(pod, spec, variables)
-        directory = self._volumes.pod_directory(uid)
-        targets = {mount.target for mount in mounts}
-        for file, target in (("etc-hosts", "/etc/hosts"), ("resolv.conf", "/etc/resolv.conf")):
-            if target not in targets and (directory / file).exists():
-                mounts.append(Mount(str(directory / file), target))
-        log_file = directory / "containers" / spec["name"] / str(attempt)
-        log_file.parent.mkdir(parents=True, exist_ok=True)
-        log_file.touch()
-        log_file.chmod(0o666)
-        mounts.append(Mount(str(log_file), spec.get("terminationMessagePath") or "/dev/termination-log"))
-        around = self._surroundings(image.id)
-        around.sandbox_id, around.environment, around.mounts = sandbox.id, variables, mounts
-        if spec.get("targetContainerName"):
-            seen = self._observer.of_pod(uid).latest(spec["targetContainerName"])
-            if seen is None or not seen.running:
-                raise ConfigError(f'target container "{spec["targetContainerName"]}" is not running')
-            around.target_id = seen.id
-        around.termination_log, around.image_user = str(log_file), image.user
-        return around
-
-    def _surroundings(self, image: str) -> Surroundings:
-        return Surroundings(
-            self._runtime.labels,
-            image=image,
-            node_memory=self.facts.memory,
-            lower_oom_score=self.facts.lower_oom_score,
-            cluster_domain=self.facts.cluster_domain,
-        )
-
     async def _create_and_start(
-        self, name: str, config: Callable[[], Obj], created: Callable[[str], None] = lambda _: None
-    ) -> str:
+        self, name: str, config: Callable[[], Obj], around: Surroundings,
+        created: Callable[[str], None] = lambda _: None,
+    ) -> str:  # fmt: skip
         """A left-over of the same name, from a create whose answer was lost, is replaced."""
         for again in (True, False):
-            lowered = self.facts.lower_oom_score  # another pod may learn meanwhile that it cannot be
+            lowered = around.lower_oom_score = self.facts.lower_oom_score  # another pod may learn meanwhile that not
             try:
                 container_id = await self._runtime.create(name, config())
             except Refused as error:
@@ -291,30 +222,3 @@ class Runner:
 
     def _failed(self, reason: str, message: str, attempt: int, seconds: float) -> TryFailed:
         return TryFailed(Failure(reason, message, attempt, self._clock.now() + timedelta(seconds=seconds)))
-
-
-def may_lower_oom_score() -> bool:
-    """Whether this machine lets a process be made less likely to be killed (CAP_SYS_RESOURCE)."""
-    own = Path("/proc/self/oom_score_adj")
-    before = own.read_text()
-    try:
-        own.write_text("-998")
-    except PermissionError:
-        return False
-    own.write_text(before)
-    return True
-
-
-def host_resolver() -> names.Resolver:
-    """The machine's resolver; behind systemd-resolved's stub, the servers it asks."""
-    found = names.parse_resolver(_read(Path("/etc/resolv.conf")))
-    if found.nameservers == ["127.0.0.53"]:
-        found = names.parse_resolver(_read(Path("/run/systemd/resolve/resolv.conf")))
-    return found
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

@@ -19,6 +19,7 @@ from api.meta import Obj
 from client import log
 from client.clock import Clock
 from kubelet.docker.container_config import Mount
+from kubelet.pods import pod_cgroup
 from kubelet.pods.lookup import Lookup
 from kubelet.volumes import (
     atomic,
@@ -41,7 +42,7 @@ _log = log.get("volumes")
 _DEFAULT_MODE = 0o644
 _TIMEOUT = 123.0
 """Seconds after which a pod that waits for volumes is told of all that it lacks (podAttachAndMountTimeout)."""
-_FILES: dict[str, Callable[[Context, Mapping[str, Any], int], Awaitable[Payload]]] = {
+FILES: dict[str, Callable[[Context, Mapping[str, Any], int], Awaitable[Payload]]] = {
     "configMap": config_map.payload,
     "secret": secret.payload,
     "downwardAPI": downward_api.payload,
@@ -98,7 +99,7 @@ class Volumes:
                     await self._set_up(pod, source, self._lookup)
                 except (VolumeError, ApiError, OSError, ValueError) as error:
                     say(_told(source, error))
-                    if source.kind not in _FILES or not atomic.is_there(self._path(uid, source)):
+                    if source.kind not in FILES or not atomic.is_there(self._path(uid, source)):
                         missing.append(volume["name"])
         self._tell_what_is_missing(uid, missing, unprocessed, say)
 
@@ -130,7 +131,7 @@ class Volumes:
         return self._sources[key]
 
     async def _set_up(self, pod: Obj, source: Source, objects: Objects) -> None:
-        if source.kind in _FILES:
+        if source.kind in FILES:
             await self._write_files(pod, source, objects)
             return
         directory, group = self._path(pod["metadata"]["uid"], source), _fs_group(pod)
@@ -157,7 +158,7 @@ class Volumes:
     async def _write_files(self, pod: Obj, source: Source, objects: Objects) -> None:
         mode = source.spec.get("defaultMode")
         context = Context(pod, objects, self.host_ip, self.node_allocatable)
-        payload = await _FILES[source.kind](context, source.spec, _DEFAULT_MODE if mode is None else int(mode))
+        payload = await FILES[source.kind](context, source.spec, _DEFAULT_MODE if mode is None else int(mode))
         directory, in_memory = self._path(pod["metadata"]["uid"], source), source.kind in _IN_MEMORY
 
         def write() -> None:
@@ -177,13 +178,17 @@ class Volumes:
 
     # While it runs.
 
+    def is_waiting(self, uid: str) -> bool:
+        """It could not be set up when that was last tried."""
+        return uid in self._waiting_since
+
     async def refresh(self, pod: Obj, objects: Objects | None = None) -> None:
         """Bring changed config maps, secrets and tokens to a running pod. A failure leaves what was there."""
         uid = pod["metadata"]["uid"]
         async with self._locks[uid]:
             for volume in pod["spec"].get("volumes") or []:
                 source = claims.own(volume)
-                if source.kind not in _FILES or not atomic.is_there(self._path(uid, source)):
+                if source.kind not in FILES or not atomic.is_there(self._path(uid, source)):
                     continue
                 try:
                     await self._write_files(pod, source, objects or self._lookup)
@@ -203,7 +208,7 @@ class Volumes:
                     source = await self._source(pod, volume)
                 except Unprocessed as error:
                     raise VolumeError(str(error)) from error
-                read_only = source.read_only or source.kind in _FILES
+                read_only = source.read_only or source.kind in FILES
                 sources[volume["name"]] = container_mounts.Place(self._path(uid, source), read_only)
         planned = container_mounts.plan(container, sources, environment, self.pod_directory(uid), mounts.can_freeze)
         if any(each.bound for each in planned):
@@ -221,6 +226,7 @@ class Volumes:
         directory = self.pod_directory(uid)
         if not directory.exists():
             return
+        pod_cgroup.remove(uid)
         mounts.unmount_below(directory)
         shutil.rmtree(directory)
         self._lookup.forget_pod(uid)

@@ -17,8 +17,9 @@ from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import DockerRuntime, Event, Missing, Refused
 from kubelet.network.pod_network import PodNetwork
 from kubelet.pods.ending import Endings
+from kubelet.pods.facts import Facts
 from kubelet.pods.model import SANDBOX, Container
-from kubelet.pods.runner import Facts, Runner
+from kubelet.pods.runner import Runner
 from kubelet.pods.status_manager import StatusManager
 from kubelet.pods.workers import PodWorker, Shared
 from kubelet.probing.checks import Checks
@@ -138,7 +139,7 @@ class Node:
         recorder = cast(Any, self.recorder)
         self.observer = Observer(runtime, self.clock)
         volumes = Volumes(root, cast(Any, None), self.clock)
-        facts = Facts("n1", "192.0.2.1", "10.96.0.10", "cluster.local")
+        facts = Facts("n1", "192.0.2.1", ("10.96.0.10",), "cluster.local")
         runner = Runner(
             runtime, self.observer, images(Registry(None, set()), root, self.clock), volumes, cast(Any, None),
             PodNetwork(runtime, self.observer.sandboxes), list, recorder, facts, self.clock,
