@@ -28,7 +28,7 @@ def claims_of(pod: Obj) -> Iterator[tuple[str, bool]]:
     for volume in pod["spec"].get("volumes") or ():
         if volume.get("persistentVolumeClaim"):
             yield str(volume["persistentVolumeClaim"]["claimName"]), False
-        elif volume.get("ephemeral"):
+        elif volume.get("ephemeral") is not None:
             yield f"{meta.name(pod)}-{volume['name']}", True
 
 

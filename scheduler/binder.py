@@ -16,21 +16,23 @@ from client import log, metrics
 from client.events import EventRecorder
 from client.http import ApiClient
 from scheduler.pod import Pod
+from scheduler.volume_binder import NotBound, VolumeBinder
+from scheduler.volumes import Promise
 
 _log = log.get("binder")
 CONCURRENCY = 32
+Failed = Callable[[Pod, Promise | None, ApiError | NotBound | None], None]
 
 
 class Binder:
-    def __init__(
-        self, client: ApiClient, events: EventRecorder, failed: Callable[[Pod, ApiError | None], None]
-    ) -> None:
-        self._client, self._events, self._failed = client, events, failed
+    def __init__(self, client: ApiClient, events: EventRecorder, failed: Failed, volumes: VolumeBinder) -> None:
+        self._client, self._events, self._failed, self._volumes = client, events, failed, volumes
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def bind(self, pod: Pod, node: str) -> None:
-        task = asyncio.create_task(self._bind(pod, node))
+    def bind(self, pod: Pod, node: str, promise: Promise | None = None) -> None:
+        """`promise` is what its claims are to get first."""
+        task = asyncio.create_task(self._bind(pod, node, promise))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -41,7 +43,7 @@ class Binder:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _bind(self, pod: Pod, node: str) -> None:
+    async def _bind(self, pod: Pod, node: str, promise: Promise | None) -> None:
         binding = {
             "apiVersion": "v1",
             "kind": "Binding",
@@ -49,14 +51,18 @@ class Binder:
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
         }
         try:
+            if promise is not None:
+                await self._volumes.bind(pod, node, promise)
             async with self._slots:
                 await self._client.create(PODS, binding, namespace=pod.namespace, name=pod.name, subresource="binding")
         except ApiError as error:
             metrics.count("sampan_scheduler_binding_errors", reason=error.reason)
             _log.info("binding failed", pod=pod.key, node=node, code=error.code, why=error.message)
-            self._failed(pod, error)
+            self._failed(pod, promise, error)
+        except NotBound as error:
+            self._failed(pod, promise, error)
         except BaseException:
-            self._failed(pod, None)
+            self._failed(pod, promise, None)
             raise
         else:
             metrics.count("sampan_scheduler_scheduled")

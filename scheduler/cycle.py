@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scheduler.labels import Mask
-from scheduler.plugins import FILTERS, SCORES
+from scheduler.plugins import FILTERS, RULING_OUT, SCORES
 from scheduler.pod import Pod
 from scheduler.snapshot import Snapshot
 
@@ -28,6 +28,12 @@ class Decision:
 def schedule(pod: Pod, snapshot: Snapshot, start: int = 0) -> Decision:
     if not snapshot.node_count:
         return Decision("", start, "no nodes available to schedule pods")
+    for name, rules_out in RULING_OUT:
+        why = rules_out(pod, snapshot)
+        if why:
+            nowhere = _available(snapshot.node_count, Counter({_NOT_HELPFUL: snapshot.node_count}))
+            message = f"0/{snapshot.node_count} nodes are available: {why}. preemption: {nowhere}"
+            return Decision("", start, message, frozenset({name}))
     possible = snapshot.alive.copy()
     for each in FILTERS:
         mask = each.passes(pod, snapshot)

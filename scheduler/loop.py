@@ -10,7 +10,15 @@ import asyncio
 from functools import partial
 
 from api import meta
-from api.builtin import NAMESPACES, NODES, PODS, SERVICES
+from api.builtin import (
+    NAMESPACES,
+    NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+    SERVICES,
+    STORAGE_CLASSES,
+)
 from api.errors import ApiError, Conflict, NotFound, ServiceUnavailable, Timeout, TooManyRequests
 from api.meta import Obj
 from client import log, metrics
@@ -20,10 +28,13 @@ from client.http import ApiClient
 from client.informer import Informers
 from scheduler import cycle
 from scheduler.binder import Binder
+from scheduler.filters import volume_binding
 from scheduler.pod import SCHEDULER_NAME, Pod, read
 from scheduler.queue import Entry, Place, SchedulingQueue
 from scheduler.report import Reporter
 from scheduler.snapshot import Change, Snapshot
+from scheduler.volume_binder import NotBound, VolumeBinder
+from scheduler.volumes import Promise
 
 _log = log.get("scheduler")
 _FLUSH_EVERY = 30.0
@@ -39,12 +50,19 @@ class Scheduler:
     ) -> None:
         self._informers, self._clock, self._reporter = informers, clock, reporter
         self.snapshot, self.queue = Snapshot(), SchedulingQueue()
-        self._binder = Binder(client, events, self._binding_failed)
+        self._volumes = VolumeBinder(client, self.snapshot, clock)
+        self._binder = Binder(client, events, self._binding_failed, self._volumes)
         self._wake = asyncio.Event()
         self._start = 0
         informers.of(NODES).on_event(self._on_node)
         informers.of(SERVICES).on_event(self._on_service)
         informers.of(NAMESPACES).on_event(self._on_namespace)
+        for row, follow in (
+            (STORAGE_CLASSES, self._on_class),
+            (PERSISTENT_VOLUMES, self._on_volume),
+            (PERSISTENT_VOLUME_CLAIMS, self._on_claim),
+        ):
+            informers.of(row).on_event(follow)
         informers.of(PODS, fields=RUNNING).on_event(self._on_pod)
         for place in Place:
             name = place.value.replace(" ", "_")
@@ -88,20 +106,27 @@ class Scheduler:
             return
         self._start = decision.next_start
         if decision.node:
+            promise = volume_binding.promise(pod, self.snapshot, decision.node) if pod.claims else None
+            if promise is not None:
+                self.snapshot.volumes.promise(promise)
             self.snapshot.place(pod, decision.node)
-            self._binder.bind(pod, decision.node)
+            self._binder.bind(pod, decision.node, promise)
             return
         metrics.count("sampan_scheduler_unschedulable")
         _log.debug("unschedulable", pod=pod.key, why=decision.message)
         self.queue.unschedulable(pod.uid, decision.blockers, self._clock.monotonic())
         self._reporter.unschedulable(pod, decision.message)
 
-    def _binding_failed(self, pod: Pod, error: ApiError | None) -> None:
+    def _binding_failed(self, pod: Pod, promise: Promise | None, error: ApiError | NotBound | None) -> None:
         """`error` is None when we stopped in the middle."""
+        if promise is not None:
+            self.snapshot.volumes.take_back(promise)
         self._free(pod.uid)
         self.queue.failed(pod.uid, self._clock.monotonic())
         self._wake.set()
-        if error is not None and not isinstance(error, _PASSING):
+        if isinstance(error, NotBound):
+            self._reporter.failed(pod, f'running PreBind plugin "VolumeBinding": binding volumes: {error}')
+        elif error is not None and not isinstance(error, _PASSING):
             self._reporter.failed(pod, f"binding rejected: {error.message}")
 
     # Events.
@@ -123,6 +148,29 @@ class Scheduler:
             self.snapshot.relations.set_namespace(new)
         elif old is not None:
             self.snapshot.relations.remove_namespace(meta.name(old))
+
+    def _on_class(self, kind: str, old: Obj | None, new: Obj | None) -> None:
+        if new is not None:
+            self.snapshot.volumes.set_class(new)
+            self._changed({Change.STORAGE})
+        elif old is not None:
+            self.snapshot.volumes.remove_class(meta.name(old))
+
+    def _on_volume(self, kind: str, old: Obj | None, new: Obj | None) -> None:
+        if new is not None:
+            self.snapshot.volumes.set_volume(new)
+            self._changed({Change.STORAGE})
+        elif old is not None:
+            self.snapshot.volumes.remove_volume(meta.name(old))
+        self._volumes.changed()
+
+    def _on_claim(self, kind: str, old: Obj | None, new: Obj | None) -> None:
+        if new is not None:
+            self.snapshot.volumes.set_claim(new)
+            self._changed({Change.STORAGE})
+        elif old is not None:
+            self.snapshot.volumes.remove_claim(meta.key(old))
+        self._volumes.changed()
 
     def _on_pod(self, kind: str, old: Obj | None, new: Obj | None) -> None:
         if new is None:
@@ -158,6 +206,7 @@ class Scheduler:
 
     def _free(self, uid: str) -> None:
         if self.snapshot.forget(uid):
+            self._volumes.changed()
             self._changed({Change.POD_REMOVED})
 
     def _changed(self, changes: set[Change]) -> None:

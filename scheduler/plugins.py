@@ -20,6 +20,9 @@ from scheduler.filters import (
     taints,
     topology_spread,
     unschedulable,
+    volume_binding,
+    volume_restrictions,
+    volume_zone,
 )
 from scheduler.labels import Mask
 from scheduler.pod import Pod
@@ -38,6 +41,8 @@ class Filter:
     reasons: Callable[[Pod, Snapshot, Ints], Iterable[str]]  # one or more for each of the rows it rejected
     helped_by: frozenset[Change]
     movable: bool = False
+    rules_out: Callable[[Pod, Snapshot], str] | None = None
+    """Why the pod can be nowhere, whatever the nodes are; "" when it can. Asked before any filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class Score:
 
 _ADDED, _LABELS, _TAINTS = Change.NODE_ADDED, Change.NODE_LABELS, Change.NODE_TAINTS
 _ROOM = frozenset({_ADDED, Change.NODE_RESOURCES, Change.POD_REMOVED})
+_STORAGE = frozenset({_ADDED, _LABELS, Change.STORAGE})
 _NEIGHBOURS = frozenset({_ADDED, _LABELS, _TAINTS, Change.POD_PLACED, Change.POD_REMOVED})
 
 FILTERS = (
@@ -58,9 +64,14 @@ FILTERS = (
     Filter("NodeAffinity", node_affinity.passes, node_affinity.reasons, frozenset({_ADDED, _LABELS})),
     Filter("NodePorts", host_ports.passes, host_ports.reasons, frozenset({_ADDED, Change.POD_REMOVED}), True),
     Filter("NodeResourcesFit", resources.passes, resources.reasons, _ROOM, True),
+    Filter("VolumeRestrictions", volume_restrictions.passes, volume_restrictions.reasons,
+           frozenset({_ADDED, Change.POD_REMOVED, Change.STORAGE}), True),
+    Filter("VolumeBinding", volume_binding.passes, volume_binding.reasons, _STORAGE,
+           rules_out=volume_binding.rules_out),
+    Filter("VolumeZone", volume_zone.passes, volume_zone.reasons, _STORAGE),
     Filter("PodTopologySpread", topology_spread.passes, topology_spread.reasons, _NEIGHBOURS, True),
     Filter("InterPodAffinity", pod_affinity.passes, pod_affinity.reasons, _NEIGHBOURS, True),
-)
+)  # fmt: skip
 
 SCORES = (
     Score("TaintToleration", 3, preferred_taints.score),
@@ -72,4 +83,5 @@ SCORES = (
     Score("ImageLocality", 1, images.score),
 )
 
+RULING_OUT = tuple((f.name, f.rules_out) for f in FILTERS if f.rules_out is not None)
 HELPED_BY = {f.name: f.helped_by for f in FILTERS}

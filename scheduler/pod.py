@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from api import meta, quantities
+from api import meta, quantities, volume_binding
 from api.meta import Obj
 from api.selectors import NOTHING, Requirement, Selector, from_label_selector
 
@@ -109,6 +109,8 @@ class Pod:
     owner: str = ""
     images: tuple[str, ...] = ()
     gated: bool = False
+    claims: tuple[tuple[str, bool], ...] = ()
+    """Keys of the claims that it needs, and whether each is one made for it."""
     obj: Obj = field(default_factory=dict, repr=False)
 
 
@@ -136,9 +138,9 @@ def read(obj: Obj) -> Pod:
             for t in spec.get("tolerations") or ()
         ),
         selector=tuple(Requirement(k, "In", (v,)) for k, v in (spec.get("nodeSelector") or {}).items()),
-        affinity=None if required is None else tuple(_term(t) for t in required.get("nodeSelectorTerms") or ()),
+        affinity=None if required is None else node_terms(required),
         preferred=tuple(
-            (int(p["weight"]), _term(p["preference"]))
+            (int(p["weight"]), node_term(p["preference"]))
             for p in node_affinity.get(_PREFERRED) or ()
         ),
         near=tuple(_pod_term(t, obj) for t in with_pods.get(_REQUIRED) or ()),
@@ -153,6 +155,7 @@ def read(obj: Obj) -> Pod:
         owner=str(owner["uid"]) if owner else "",
         images=tuple(c.get("image") or "" for c in _containers(spec)),
         gated=bool(spec.get("schedulingGates")),
+        claims=tuple((f"{meta.namespace(obj)}/{name}", made) for name, made in volume_binding.claims_of(obj)),
         obj=obj,
     )  # fmt: skip
 
@@ -161,7 +164,12 @@ def _containers(spec: Mapping[str, Any]) -> list[Obj]:
     return [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
 
 
-def _term(term: Mapping[str, Any]) -> NodeTerm:
+def node_terms(selector: Mapping[str, Any]) -> tuple[NodeTerm, ...]:
+    """Of a core/v1 NodeSelector: any of them will do."""
+    return tuple(node_term(t) for t in selector.get("nodeSelectorTerms") or ())
+
+
+def node_term(term: Mapping[str, Any]) -> NodeTerm:
     def requirements(expressions: list[Obj] | None) -> tuple[Requirement, ...]:
         return tuple(Requirement(e["key"], e["operator"], tuple(e.get("values") or ())) for e in expressions or ())
 

@@ -19,6 +19,7 @@ from api.meta import Obj
 from scheduler.labels import LabelColumns, Mask
 from scheduler.pod import HostPort, Pod, PodTerm, Taint
 from scheduler.relations import ALL_NAMESPACES, Group, Relations
+from scheduler.volumes import Volumes
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -37,6 +38,7 @@ class Change(Enum):
     NODE_TAINTS = "node taints changed"
     POD_PLACED = "pod is on a node"
     POD_REMOVED = "pod no longer on its node"
+    STORAGE = "claim, volume or class added or changed"
 
 
 class Snapshot:
@@ -65,6 +67,7 @@ class Snapshot:
         self._by_namespace: dict[str, dict[str, Pod]] = {}
         self._taint_ids: dict[tuple[Taint, ...], int] = {(): 0}
         self.relations = Relations()
+        self.volumes = Volumes()
         self._groups: OrderedDict[Group, Ints] = OrderedDict()
         self._masks: dict[Hashable, Mask] = {}
         self.apart: dict[PodTerm, Ints] = {}
@@ -209,6 +212,7 @@ class Snapshot:
                 return
             self.forget(pod.uid)
         self._pods[pod.uid] = (pod, node)
+        self.volumes.count(pod, 1)
         self._by_node.setdefault(node, {})[pod.uid] = pod
         self._by_namespace.setdefault(pod.namespace, {})[pod.uid] = pod
         row = self.row_of.get(node)
@@ -221,6 +225,7 @@ class Snapshot:
         if known is None:
             return False
         pod, node = known
+        self.volumes.count(pod, -1)
         for index, at in ((self._by_node, node), (self._by_namespace, pod.namespace)):
             del index[at][uid]
             if not index[at]:

@@ -20,13 +20,17 @@ def passes(pod: Pod, snapshot: Snapshot) -> Mask | None:
         for requirement in pod.selector:
             fits &= snapshot.labels.matches(requirement)
         if pod.affinity is not None:
-            any_term = np.zeros(len(snapshot.names), dtype=np.bool_)
-            for term in pod.affinity:
-                any_term |= term_matches(term, snapshot)
-            fits &= any_term
+            fits &= any_matches(pod.affinity, snapshot)
         return fits
 
     return snapshot.cached(("affinity", pod.selector, pod.affinity), mask)
+
+
+def any_matches(terms: Iterable[NodeTerm], snapshot: Snapshot) -> Mask:
+    mask = np.zeros(len(snapshot.names), dtype=np.bool_)
+    for term in terms:
+        mask |= term_matches(term, snapshot)
+    return mask
 
 
 def term_matches(term: NodeTerm, snapshot: Snapshot) -> Mask:
