@@ -17,6 +17,7 @@ from kubelet.configuration import Configuration
 from kubelet.docker.images import DockerImages
 from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import DockerRuntime
+from kubelet.images.collector import Collector
 from kubelet.images.credentials import Credentials
 from kubelet.images.puller import Images
 from kubelet.images.pulls import Pulls
@@ -102,15 +103,15 @@ async def serve(daemon: Daemon) -> None:
     docker_images = DockerImages(runtime)
     credentials = Credentials(lookup.secret, lambda pod, *news: recorder.event(pod, "Warning", *news), root)
     pulls = Pulls(docker_images, credentials, root, config, clock)
+    images = Images(docker_images, credentials, pulls, clock)
     runner = Runner(
-        runtime, observer, Images(docker_images, credentials, pulls, clock), volumes, lookup, network,
-        services.store.list, recorder,
-        facts, clock,
+        runtime, observer, images, volumes, lookup, network, services.store.list, recorder, facts, clock,
     )  # fmt: skip
     node = NodeAgent(
         client, runtime, docker_images, network, node_informer, facts, volumes, recorder, clock,
         root=root, port=args.port, labels=parse_labels(args.node_labels),
     )  # fmt: skip
+    collector = Collector(docker_images, images, pulls, recorder, node.reference, config, clock)
     stats = Stats(observer, root, clock)
     manager = StatusManager(client, pods.stored, clock)
     pods.use(
@@ -138,7 +139,7 @@ async def serve(daemon: Daemon) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(_adopt(observer, network))
-            for part in (recorder, pod_informer, services, observer, node, pods):
+            for part in (recorder, pod_informer, services, observer, node, pods, collector):
                 group.create_task(part.run())
     finally:
         await server.stop()

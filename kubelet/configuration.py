@@ -26,6 +26,7 @@ from api.meta import Obj
 from client.daemon import duration
 from kubelet.configuration_unsupported import UNSUPPORTED
 from kubelet.eviction.thresholds import HARD_DEFAULTS, Amount, Threshold, amounts, periods, thresholds
+from kubelet.images.records import verification
 
 T = TypeVar("T")
 API_VERSION, KIND = "kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"
@@ -263,6 +264,16 @@ def _contradictions(given: Configuration) -> Iterator[str]:
         yield "shutdownGracePeriodCriticalPods must not be longer than shutdownGracePeriod"
     if given.shutdown_by_priority and given.shutdown_seconds:
         yield "shutdownGracePeriodByPodPriority and shutdownGracePeriod exclude each other"
+    if given.image_gc_low_percent >= given.image_gc_high_percent:
+        yield "imageGCLowThresholdPercent must be less than imageGCHighThresholdPercent"
+    if 0 < given.image_most_age <= given.image_least_age:
+        yield "imageMaximumGCAge must be longer than imageMinimumGCAge"
+    if given.serialize_image_pulls and given.max_parallel_image_pulls > 1:
+        yield "maxParallelImagePulls can be more than 1 only when serializeImagePulls is false"
+    try:
+        verification(given.image_pull_verification, given.preloaded_images_allowed)
+    except ValueError as error:
+        yield f"preloadedImagesVerificationAllowlist: {error}"
 
 
 def _find(document: Mapping[str, Any], name: str) -> Any:

@@ -54,7 +54,7 @@ class Evictions:
         configuration: Configuration,
         clock: Clock,
         *,
-        reclaim: Sequence[Callable[[], Awaitable[None]]],
+        reclaim: Sequence[Callable[[], Awaitable[object]]],
         changed: Callable[[], None],
     ) -> None:
         """`image_root` asks Docker where it keeps images; `reclaim` frees disk without touching a pod that runs;

@@ -140,6 +140,10 @@ class Images:
         """Docker says it is gone after all."""
         self._known.pop(reference.parse(image).name, None)
 
+    def lose(self, image_id: str) -> None:
+        """It has been removed."""
+        self._known = {name: known for name, known in self._known.items() if known[1].id != image_id}
+
     def _collect(self, asker: str, say: Say, wake: Callable[[], None]) -> None:
         """What the asker has come back for, unless it is an image."""
         for pull in self._pulls.values():

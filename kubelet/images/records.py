@@ -33,26 +33,36 @@ Verification = Callable[[str, bool], bool]
 """(repository, pulled by this kubelet) → whether a pod must have credentials for it."""
 
 
-def verification(policy: str, allowed: Iterable[str]) -> Verification:
-    """imagePullCredentialsVerificationPolicy, and preloadedImagesVerificationAllowlist."""
-    listed = tuple(allowed)
+def verification(policy: str, allowed: Sequence[str]) -> Verification:
+    """imagePullCredentialsVerificationPolicy, and preloadedImagesVerificationAllowlist: names of repositories in full,
+    or `registry/path/*`. ValueError for anything else."""
+    for each in allowed:
+        _check_allowed(each, policy)
 
-    def is_listed(repository: str) -> bool:
+    def is_allowed(repository: str) -> bool:
         return any(
-            repository.startswith(each.removesuffix("*")) if each.endswith("/*") else repository == _full_name(each)
-            for each in listed
+            repository.startswith(each.removesuffix("*")) if each.endswith("/*") else repository == each
+            for each in allowed
         )
 
     return {
         "NeverVerify": lambda _, __: False,
         "NeverVerifyPreloadedImages": lambda _, pulled: pulled,
-        "NeverVerifyAllowlistedImages": lambda repository, _: not is_listed(repository),
+        "NeverVerifyAllowlistedImages": lambda repository, _: not is_allowed(repository),
         "AlwaysVerify": lambda _, __: True,
     }[policy]
 
 
-def _full_name(image: str) -> str:
-    return reference.parse(image).repository
+def _check_allowed(pattern: str, policy: str) -> None:
+    if policy != "NeverVerifyAllowlistedImages":
+        raise ValueError(f"has no meaning with the policy {policy}")
+    prefix = pattern.removesuffix("*") if pattern.endswith("/*") else ""
+    if "*" in (prefix or pattern):
+        raise ValueError(f"not a valid wildcard pattern, only patterns ending with '/*' are allowed: {pattern}")
+    if prefix == "/":
+        raise ValueError("at least registry hostname is required")
+    if not prefix and pattern != reference.parse(pattern).repository:
+        raise ValueError(f"not the full name of a repository: {pattern}")
 
 
 def must_pull(record: Obj | None, repository: str, credentials: Sequence[Credential]) -> bool:

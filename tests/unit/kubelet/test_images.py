@@ -17,6 +17,7 @@ from kubelet.images import reference
 from kubelet.images.keyring import Credential, Keyring, Secret, of_config, of_secret
 from kubelet.images.progress import Progress
 from kubelet.images.puller import ImageFailure, Pulling, duration
+from kubelet.images.records import verification
 from tests.unit.kubelet.registry import Registry, images
 
 
@@ -267,6 +268,14 @@ async def test_whose_credentials_are_verified(
     else:
         await case.want(image)
     assert len(case.registry.pulls) == pulls
+
+
+@pytest.mark.parametrize("pattern", ["r.io/a:1", "busybox", "r.io/*/a", "/*", " r.io/a", "*"])
+def test_what_may_not_be_allowed(pattern: str) -> None:
+    with pytest.raises(ValueError, match="."):
+        verification("NeverVerifyAllowlistedImages", [pattern])
+    with pytest.raises(ValueError, match="no meaning"):
+        verification("NeverVerify", ["r.io/a"])
 
 
 async def test_credentials_are_tried_in_turn_the_nodes_last(tmp_path: Path) -> None:
