@@ -27,6 +27,7 @@ from client.daemon import duration
 from kubelet.configuration_unsupported import UNSUPPORTED
 from kubelet.eviction.thresholds import HARD_DEFAULTS, Amount, Threshold, amounts, periods, thresholds
 from kubelet.images.records import verification
+from kubelet.pods.kernel import allowed_sysctls
 
 T = TypeVar("T")
 API_VERSION, KIND = "kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"
@@ -89,6 +90,10 @@ def words(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise TypeError("must be a list of strings")
     return tuple(text(each) for each in value)
+
+
+def sysctls(value: Any) -> tuple[str, ...]:
+    return allowed_sysctls(words(value))
 
 
 def texts(value: Any) -> Mapping[str, str]:
@@ -172,7 +177,7 @@ class Configuration:
     """What pods' own are made of; "": none."""
     # What containers may.
     seccomp_default: bool = _row("seccompDefault", flag, False)
-    allowed_unsafe_sysctls: tuple[str, ...] = _row("allowedUnsafeSysctls", words, [])
+    allowed_unsafe_sysctls: tuple[str, ...] = _row("allowedUnsafeSysctls", sysctls, [])
     pod_pids_limit: int = _row("podPidsLimit", whole(-1), -1)
     """-1: as many as the node has."""
     # Images.

@@ -90,6 +90,7 @@ def build(old: Mapping[str, Any], found: Machine, node: Node, now: datetime) -> 
             "architecture": found.architecture,
             "swap": {"capacity": found.swap},
         },
+        "features": {"supplementalGroupsPolicy": True},
         "images": _images(node.images, node.configuration.status_max_images),
         "conditions": _conditions(old, node, now),
     }

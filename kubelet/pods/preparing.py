@@ -55,6 +55,7 @@ class Preparing:
             selinux=facts.selinux,
             app_armor=facts.app_armor,
             seccomp_default=facts.configuration.seccomp_default,
+            log={"max-size": str(facts.configuration.log_size), "max-file": str(facts.configuration.log_files)},
             cluster_domain=facts.cluster_domain,
         )
 

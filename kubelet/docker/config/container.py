@@ -16,8 +16,6 @@ from kubelet.pods import qos
 from kubelet.pods.environment import expand
 from kubelet.pods.model import spec_hash
 
-_LOGS = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}}
-
 
 def body(spec: Mapping[str, Any], pod: Mapping[str, Any], attempt: int, around: Surroundings) -> Obj:
     """ConfigError when the security context cannot be met."""
@@ -35,7 +33,7 @@ def body(spec: Mapping[str, Any], pod: Mapping[str, Any], attempt: int, around: 
     host: Obj = {
         "NetworkMode": "host" if of_pod.get("hostNetwork") else sandbox,
         "IpcMode": "host" if of_pod.get("hostIPC") else sandbox,
-        "LogConfig": _LOGS,
+        "LogConfig": {"Type": "json-file", "Config": dict(around.log)},
         "OomScoreAdj": oom_score(qos.oom_score_adj(pod, spec, around.node_memory), around),
         "Mounts": [mount.body() for mount in around.mounts],
         **qos.docker_resources(spec),

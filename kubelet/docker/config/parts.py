@@ -59,6 +59,8 @@ class Surroundings:
     runtime: str = ""
     """The handler of the pod's RuntimeClass; "" for the node's default."""
     cgroup_parent: str = ""
+    log: Mapping[str, str] = field(default_factory=dict)
+    """How Docker rotates what it writes."""
     node_memory: int = 0
     cluster_domain: str = "cluster.local"
     lower_oom_score: bool = True

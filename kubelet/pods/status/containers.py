@@ -106,6 +106,8 @@ def _status(
         result["restartCount"] = max(latest.attempt, result["restartCount"] if not latest.running else 0)
         result["containerID"] = container_id(latest)
         result["imageID"] = latest.image_id
+        if latest.user:
+            result["user"] = {"linux": user(latest.user)}
         if latest.running:
             _fill_running(result, latest, memory, plain_init)
         else:
@@ -121,6 +123,12 @@ def _status(
         result["ready"] = False
         del result["started"]
     return result
+
+
+def user(known: str) -> Obj:
+    """Who the first process began as (KEP-3619), from `uid:gid:group,group…`."""
+    uid, gid, groups = known.split(":")
+    return {"uid": int(uid), "gid": int(gid), "supplementalGroups": [int(g) for g in groups.split(",")]}
 
 
 def _fill_running(result: Obj, latest: Container, memory: Memory, plain_init: bool) -> None:
