@@ -13,7 +13,7 @@ _CORE = "io.k8s.api.core.v1."
 _ROOTS = ("PodSpec", "Container", "EphemeralContainer")
 _HELD = ("done", "open")
 """The states of a field whose own fields have a table; what others hold is settled with them."""
-_STATES = (*_HELD, "done by the scheduler", "done by the apiserver", "refused")
+_STATES = (*_HELD, "told", "done by the scheduler", "done by the apiserver", "refused")
 _ROW = re.compile(r"^\| (\w+) \| ([\w ]+) \|(.*)\|$")
 
 
