@@ -42,6 +42,7 @@ from kubelet.server.containers import Containers
 from kubelet.server.node import About, NodeHandlers
 from kubelet.stats.stats import Stats
 from kubelet.volumes.manager import Volumes
+from kubelet.volumes.refresher import Refresher
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +99,7 @@ async def serve(daemon: Daemon) -> None:
     )
     probing = Probing(Checks(commands, http), recorder, clock, facts.host_ip)
     pods = Pods(pod_informer, observer, volumes, clock)
+    refresher = Refresher(client, pod_informer, lookup, volumes, clock, config.sync_seconds, pods.retry_volumes)
     observer.on_change(pods.container_changed)
     network = PodNetwork(runtime, observer.sandboxes)
     docker_images = DockerImages(runtime)
@@ -139,7 +141,7 @@ async def serve(daemon: Daemon) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(_adopt(observer, network))
-            for part in (recorder, pod_informer, services, observer, node, pods, collector):
+            for part in (recorder, pod_informer, services, observer, node, pods, collector, refresher):
                 group.create_task(part.run())
     finally:
         await server.stop()

@@ -63,6 +63,11 @@ class Pods:
         worker.end(ending)
         return True
 
+    def retry_volumes(self, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.retry_volumes()
+
     def container_changed(self, uid: str) -> None:
         """Called by the observer."""
         worker = self._workers.get(uid)
@@ -127,6 +132,6 @@ class Pods:
         for uid in self._volumes.known_pods():
             if uid not in self._workers and not self._observer.of_pod(uid).everything():
                 try:
-                    await asyncio.to_thread(self._volumes.tear_down, uid)
+                    await self._volumes.tear_down(uid)
                 except (OSError, RuntimeFailure) as error:
                     _log.warning("volumes left behind", uid=uid, why=str(error))

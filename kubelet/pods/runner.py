@@ -35,6 +35,7 @@ from kubelet.volumes.manager import Volumes
 
 _log = log.get("runner")
 _CONFIG_RETRY = 5.0
+_CLAIM_RETRY = 10.0
 _CREATE_RETRY = 10.0
 _OOM_DENIED = ("oom_score_adj", "can't get final child's PID from pipe")
 """How runc says that it may not lower oom_score_adj; the second when its first stage fails without a word."""
@@ -76,7 +77,8 @@ class Runner:
         try:
             await self._volumes.set_up(pod, lambda text: self._recorder.event(pod, "Warning", "FailedMount", text))
         except VolumeError as error:
-            raise self._failed("ContainerCreating", str(error), attempt, volumes.delay()) from error
+            wait = min(volumes.delay(), _CLAIM_RETRY) if error.soon else volumes.delay()
+            raise self._failed("ContainerCreating", str(error), attempt, wait) from error
         volumes.reset()
         try:
             await self._images.ensure_sandbox_image()

@@ -52,7 +52,6 @@ from kubelet.volumes.manager import Volumes
 
 _log = log.get("worker")
 _RETRY_SECONDS = 2.0
-_REFRESH_SECONDS = 60.0
 
 
 class Shared:
@@ -92,10 +91,9 @@ class PodWorker:
         self._news.set()
         self._alarm = Alarm(shared.clock, self.wake)
         self._prober = Prober(shared.probing, self.wake)
-        self._refresh_due = shared.clock.monotonic() + _REFRESH_SECONDS
         self._told_back_off: dict[str, str] = {}
         self._errors = Backoff(_RETRY_SECONDS, 60.0)
-        self._volumes = Backoff(0.5, 5.0, 2.0)  # what they are made from is often about to be there
+        self._volumes = Backoff(0.5, 122.0, 2.0)  # pkg/volume/util/nestedpendingoperations
         self._finished = False
         self._task = asyncio.create_task(self._run(), name=f"pod {pod['metadata']['name']}")
 
@@ -112,6 +110,13 @@ class PodWorker:
         self.pod = as_deleted(pod, self._shared.clock)
         self._shared.statuses.forget(self.uid)
         self.wake()
+
+    def retry_volumes(self) -> None:
+        """What they are made from has changed: if they could not be set up, that is tried again now."""
+        if self._memory.sandbox_failure is not None:
+            self._memory.sandbox_failure = None
+            self._volumes.reset()
+            self.wake()
 
     def end(self, ending: Ending) -> None:
         """The node ends this pod: it is wound down and Failed, whatever its restart policy. The first verdict counts;
@@ -193,7 +198,6 @@ class PodWorker:
             return
         if acted:
             self._report(plan)
-        await self._refresh_volumes(pod)
         self._sleep_until(plan)
 
     async def _begin(self) -> None:
@@ -213,18 +217,8 @@ class PodWorker:
     def _sleep_until(self, plan: Plan) -> None:
         now = self._shared.clock.now()
         wait = (plan.wake_at - now).total_seconds() if plan.wake_at is not None else None
-        if self.pod["spec"].get("volumes") and not is_terminal(self.view):
-            due = self._refresh_due - self._shared.clock.monotonic()
-            wait = due if wait is None else min(wait, due)
         if wait is not None:
             self._alarm.set(wait)
-
-    async def _refresh_volumes(self, pod: Obj) -> None:
-        if self._shared.clock.monotonic() < self._refresh_due or is_deleting(pod) or is_terminal(pod):
-            return
-        self._refresh_due = self._shared.clock.monotonic() + _REFRESH_SECONDS
-        if self._shared.observer.of_pod(self.uid).live_sandbox is not None:
-            await self._shared.volumes.refresh(pod)
 
     def _report(self, plan: Plan) -> None:
         """Build the status of what is there now, and hand it over for delivery."""
@@ -350,7 +344,7 @@ class PodWorker:
         else:
             self._report(plan)
             await asyncio.gather(shared.statuses.flush(self.uid), *(shared.runner.remove(c) for c in everything))
-        await asyncio.to_thread(shared.volumes.tear_down, self.uid)
+        await shared.volumes.tear_down(self.uid)
         if not self.gone:
             meta = self.pod["metadata"]
             try:

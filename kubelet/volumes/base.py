@@ -10,7 +10,12 @@ from api.meta import Obj
 
 
 class VolumeError(Exception):
-    """The volume cannot be set up now. The message is what upstream prints after the volume's name."""
+    """The volume cannot be set up now. The message is what upstream prints after the volume's name. `soon`: what it
+    waits for is being made, and nobody will tell when it is there."""
+
+    def __init__(self, message: str, *, soon: bool = False) -> None:
+        super().__init__(message)
+        self.soon = soon
 
 
 class Objects(Protocol):

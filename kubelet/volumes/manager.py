@@ -120,7 +120,7 @@ class Volumes:
         if unprocessed or late:
             self._waiting_since[uid] = now
             say(text)
-        raise VolumeError(text)
+        raise VolumeError(text, soon=bool(unprocessed))
 
     async def _source(self, pod: Obj, volume: Mapping[str, Any]) -> Source:
         if not claims.claim_name(pod, volume):
@@ -217,19 +217,23 @@ class Volumes:
 
     # The end.
 
-    def tear_down(self, uid: str) -> None:
+    async def tear_down(self, uid: str) -> None:
         """Everything of the pod on this node's disk. OSError when a mount cannot be undone."""
-        for key in [k for k in self._sources if k[0] == uid]:
-            del self._sources[key]
-        self._waiting_since.pop(uid, None)
+        async with self._locks[uid]:
+            for key in [k for k in self._sources if k[0] == uid]:
+                del self._sources[key]
+            self._waiting_since.pop(uid, None)
+            directory = self.pod_directory(uid)
+            if directory.exists():
+                await asyncio.to_thread(_remove, uid, directory)
+                self._lookup.forget_pod(uid)
         self._locks.pop(uid, None)
-        directory = self.pod_directory(uid)
-        if not directory.exists():
-            return
-        pod_cgroup.remove(uid)
-        mounts.unmount_below(directory)
-        shutil.rmtree(directory)
-        self._lookup.forget_pod(uid)
+
+
+def _remove(uid: str, directory: Path) -> None:
+    mounts.unmount_below(directory)
+    pod_cgroup.remove(uid)
+    shutil.rmtree(directory)
 
 
 def _told(source: Source, error: Exception) -> str:
