@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,6 +45,21 @@ class ApiServer:
         document: Obj = json.loads(answer)
         return document
 
+    def send(self, method: str, path: str, pieces: Iterable[bytes] | None = None, timeout: float = 30) -> bytes:
+        """The answer's body; `pieces` are streamed as ours. OSError with its text when it is not a success."""
+        with closing(self._connect(timeout)) as connection:
+            headers = {} if pieces is None else {"Content-Type": "application/octet-stream"}
+            try:
+                connection.request(method, path, pieces, headers)
+            except (BrokenPipeError, ConnectionResetError):
+                if pieces is None:
+                    raise  # else it may have refused before it had all, and says why
+            response = connection.getresponse()
+            answer = response.read()
+        if response.status >= 300:
+            raise OSError(_reason(answer) or f"{method} {path}: {response.status}")
+        return answer
+
     def watch(self, path: str, timeout: float) -> Iterator[Obj]:
         """Every object of the list at `path` as it is and whenever it changes, for `timeout` seconds at most."""
         with closing(self._connect(timeout)) as connection:
@@ -65,6 +80,15 @@ class ApiServer:
 
     def _connect(self, timeout: float) -> http.client.HTTPSConnection:
         return http.client.HTTPSConnection(*self._address, timeout=timeout, context=self._tls)
+
+
+def _reason(answer: bytes) -> str:
+    """The message of a Status, or the text that it is."""
+    text = answer.decode(errors="replace").strip()
+    try:
+        return str(json.loads(text).get("message"))
+    except (ValueError, AttributeError):
+        return text
 
 
 def condition(obj: Obj, kind: str) -> Obj:

@@ -18,6 +18,9 @@ app = typer.Typer(
     help="A Kubernetes-compatible cluster on this machine.",
 )  # fmt: skip
 
+image_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Images on the nodes.")
+app.add_typer(image_app, name="image")
+
 DataDir = Annotated[Path | None, typer.Option(help="Where the cluster lives. [default: /var/lib/sampan]")]
 
 
@@ -92,6 +95,35 @@ def logs(
     from deploy.verbs.logs import logs  # noqa: PLC0415
 
     logs(cluster.data_dir_option(data_dir), component, follow=follow, lines=lines)
+
+
+@image_app.command("load")
+def image_load(
+    sources: Annotated[
+        list[str], typer.Argument(help="Archives of `docker save`, or names of images of this machine.")
+    ],
+    data_dir: DataDir = None,
+) -> None:
+    """Put local images onto all nodes that do not have them."""
+    from deploy.verbs.image import load  # noqa: PLC0415
+
+    load(cluster.data_dir_option(data_dir), sources, Steps())
+
+
+@image_app.command("list")
+def image_list(data_dir: DataDir = None) -> None:
+    """Show which images are on which nodes."""
+    from deploy.verbs.image import show  # noqa: PLC0415
+
+    show(cluster.data_dir_option(data_dir))
+
+
+@image_app.command("rm")
+def image_rm(names: Annotated[list[str], typer.Argument()], data_dir: DataDir = None) -> None:
+    """Remove images from all nodes."""
+    from deploy.verbs.image import remove  # noqa: PLC0415
+
+    remove(cluster.data_dir_option(data_dir), names, Steps())
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import http.client
 import json
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -19,6 +19,7 @@ from deploy.errors import Failure
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 _REMOVAL_SECONDS, _PAUSE = 60.0, 0.1
+_CHUNK = 1 << 20
 
 
 class _Connection(http.client.HTTPConnection):
@@ -58,7 +59,27 @@ class Engine:
             return True
 
     def has_image(self, name: str) -> bool:
-        return self._call("GET", f"/images/{name}/json", missing_ok=True) is not None
+        return bool(self.image_id(name))
+
+    def image_id(self, name: str) -> str:
+        """ "" when there is none of that name."""
+        found = self._call("GET", f"/images/{name}/json", missing_ok=True)
+        return "" if found is None else str(json.loads(found)["Id"])
+
+    def save(self, name: str) -> Iterator[bytes]:
+        """An image as `docker save` writes it."""
+        connection = _Connection(self.path, timeout=120)
+        try:
+            connection.request("GET", f"/images/{name}/get")
+            response = connection.getresponse()
+            if response.status != 200:
+                raise Failure(f"Docker refused to save {name}: {_message(response.read())}", "look at Docker's log")
+            while piece := response.read(_CHUNK):
+                yield piece
+        except (OSError, http.client.HTTPException) as error:
+            raise Failure(f"Docker does not answer on {self.path} ({error})", "start it, or look at its log") from error
+        finally:
+            connection.close()
 
     def import_image(self, name: str, archive: bytes, changes: list[str]) -> None:
         """Makes an image of one layer from a tar archive; `changes` are Dockerfile instructions."""

@@ -39,6 +39,7 @@ from kubelet.probing.prober import Probing
 from kubelet.server.app import Server
 from kubelet.server.auth import Access
 from kubelet.server.containers import Containers
+from kubelet.server.images import ImageHandlers
 from kubelet.server.node import About, NodeHandlers
 from kubelet.stats.stats import Stats
 from kubelet.volumes.manager import Volumes
@@ -134,7 +135,7 @@ async def serve(daemon: Daemon) -> None:
 
     about = About(args.node_name, root, VERSION, settings, image_files, lambda: b"")
     of_node = NodeHandlers(about, observer, pods, stats)
-    server = Server(access, [*containers.routes(), *of_node.routes()])
+    server = Server(access, [*containers.routes(), *of_node.routes(), *ImageHandlers(docker_images).routes()])
     daemon.ready_when("node", lambda: node.ready)
     daemon.ready_when("pods", lambda: pod_informer.synced)
     await server.start(facts.host_ip, args.port, args.tls_cert_file, args.tls_private_key_file, args.client_ca_file)

@@ -12,10 +12,12 @@ import json
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector
 
 from api.meta import Obj
 from client import log
@@ -97,13 +99,35 @@ class DockerImages:
             lambda c: c.import_image_from_data(tar, repository=repository, tag=tag, changes=changes)
         )
 
+    async def load(self, pieces: AsyncIterator[bytes]) -> str:
+        """Images as `docker save` writes them. Docker's report, in lines. Refused when it is no such thing."""
+        url = urlsplit(self._runtime.host)
+        connector = UnixConnector(url.path) if url.scheme == "unix" else None
+        where = f"http://{url.netloc or 'docker'}/images/load?quiet=1"
+        try:
+            async with (
+                ClientSession(connector=connector, timeout=ClientTimeout(None)) as session,
+                session.post(where, data=pieces, headers={"Content-Type": "application/x-tar"}) as answer,
+            ):
+                lines = [json.loads(line) for line in (await answer.read()).splitlines()]
+        except (ClientError, OSError, ValueError) as error:
+            raise Unreachable(f"Docker did not answer while it loaded an image: {error}") from error
+        for line in lines:
+            if line.get("error") or line.get("message"):
+                raise Refused(line.get("error") or line["message"])
+        return "".join(line.get("stream", "") for line in lines)
+
     async def remove(self, image: Image) -> None:
         """With all its names. Refused when a container was made from it."""
         for name in (*image.tags, *image.digests, image.id):
             try:
-                await self._runtime.work(partial(_remove, name))
+                await self.untag(name)
             except Missing:
                 _log.debug("image is gone already", image=name)
+
+    async def untag(self, name: str) -> None:
+        """Takes a name from an image, and with the last one the image. Missing; Refused when a container uses it."""
+        await self._runtime.work(lambda c: c.remove_image(name))
 
     async def export(self, image_id: str, directory: Path) -> None:
         """Unpacks the file system of an image into an empty directory, as it is in the image and with nothing of
@@ -150,10 +174,6 @@ async def _feed(into: asyncio.StreamWriter, pieces: AsyncIterator[tuple[int, byt
     except (BrokenPipeError, ConnectionResetError):
         _log.debug("ended before its input did")
     into.close()
-
-
-def _remove(name: str, client: Any) -> None:
-    client.remove_image(name)
 
 
 def _layers(saved: Path) -> list[Path]:
