@@ -195,6 +195,8 @@ class Configuration:
     image_gc_high_percent: int = _row("imageGCHighThresholdPercent", whole(0, 100), 85)
     image_gc_low_percent: int = _row("imageGCLowThresholdPercent", whole(0, 100), 80)
 
+    static_pod_path: str = _row("staticPodPath", text, "")
+    """A folder of manifests, or one; "": none."""
     # The server.
     token_review_seconds: float = _row("authentication.webhook.cacheTTL", seconds, "2m0s")
     allowed_seconds: float = _row("authorization.webhook.cacheAuthorizedTTL", seconds, "5m0s")

@@ -27,7 +27,6 @@ UNSUPPORTED: Mapping[str, tuple[object, str]] = {
     "enableServer": (True, _FIXED),
     "fileCheckFrequency": ("20s", _FIXED),
     "httpCheckFrequency": ("20s", _FIXED),
-    "staticPodPath": ("", _NOT_HERE),
     "staticPodURL": ("", _NOT_HERE),
     "staticPodURLHeader": (None, _NOT_HERE),
     "readOnlyPort": (0, "nothing is served without authentication"),

@@ -103,6 +103,7 @@ class NodeAgent:
     async def run(self) -> None:
         """Until cancelled."""
         await self._look()
+        await self._ensure_network()
         await self._register()
         self._recorder.event(self.reference, "Normal", "Starting", "Starting kubelet.")
         heartbeat = Heartbeat(
@@ -210,8 +211,10 @@ class NodeAgent:
             self._network_ready_for = ""
 
     async def _ensure_network(self) -> None:
+        """Until the apiserver has told it, the pod CIDR is that of an earlier life: static pods need none to run."""
         stored = self.stored()
-        cidr = ((stored or {}).get("spec") or {}).get("podCIDR") or ""
+        known = self._root / "pod-cidr"
+        cidr = ((stored or {}).get("spec") or {}).get("podCIDR") or (known.read_text() if known.exists() else "")
         if not cidr or cidr == self._network_ready_for or self._runtime_error:
             return
         try:
@@ -221,4 +224,5 @@ class NodeAgent:
             _log.warning("no pod network yet", why=str(error))
             return
         _log.info("pod network is there", cidr=cidr)
+        known.write_text(cidr)
         self._network_ready_for, self._network_error = cidr, ""

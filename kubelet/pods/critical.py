@@ -9,16 +9,21 @@ from collections.abc import Mapping
 from typing import Any
 
 SYSTEM_CRITICAL_PRIORITY = 2_000_000_000
-_SOURCE, _MIRROR = "kubernetes.io/config.source", "kubernetes.io/config.mirror"
+SOURCE, HASH, MIRROR = (f"kubernetes.io/config.{name}" for name in ("source", "hash", "mirror"))
 
 
 def priority(pod: Mapping[str, Any]) -> int:
     return int(pod["spec"].get("priority") or 0)
 
 
+def mirrored_uid(pod: Mapping[str, Any]) -> str:
+    """The uid of the static pod that this one mirrors; "" when it is no mirror."""
+    return str(((pod.get("metadata") or {}).get("annotations") or {}).get(MIRROR, ""))
+
+
 def is_static(pod: Mapping[str, Any]) -> bool:
     annotations = pod["metadata"].get("annotations") or {}
-    return annotations.get(_SOURCE, "api") != "api" or _MIRROR in annotations
+    return annotations.get(SOURCE, "api") != "api" or MIRROR in annotations
 
 
 def is_critical(pod: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from api.meta import Obj, resource_version
 from client import log
 from client.clock import Clock
 from client.http import ApiClient
+from kubelet.pods.critical import is_static
 from kubelet.pods.status.build import same
 from kubelet.pods.status.conditions import merged
 
@@ -26,7 +27,7 @@ _ATTEMPTS = 6
 
 class StatusManager:
     def __init__(self, client: ApiClient, stored: Callable[[str], Obj | None], clock: Clock) -> None:
-        """`stored(uid)` is the informer's copy of a pod, None when it has none."""
+        """`stored(uid)` is the informer's copy of a pod, None when it has none; of a static pod, its mirror."""
         self._client, self._stored, self._clock = client, stored, clock
         self._wanted: dict[str, tuple[Obj, Obj]] = {}
         self._written: dict[str, Obj] = {}
@@ -34,8 +35,11 @@ class StatusManager:
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     def set(self, pod: Obj, status: Obj) -> None:
-        """Deliver `status` of `pod` soon. Returns at once."""
-        uid = pod["metadata"]["uid"]
+        """Deliver `status` of `pod` soon, that of a static pod to its mirror. Returns at once."""
+        bearer = self._stored(pod["metadata"]["uid"]) if is_static(pod) else pod
+        if bearer is None:
+            return  # when the mirror is there, its pod is told, and reports again
+        pod, uid = bearer, bearer["metadata"]["uid"]
         if uid not in self._wanted and same(status, self._newest(pod).get("status") or {}):
             return
         self._wanted[uid] = (pod, status)

@@ -68,7 +68,7 @@ class Shared:
         statuses: StatusManager,
         recorder: EventRecorder,
         clock: Clock,
-        ready: Callable[[], bool],
+        ready: Callable[[Obj], bool],
     ) -> None:
         self.client, self.observer, self.runner = client, observer, runner
         self.endings, self.probing = endings, probing
@@ -82,6 +82,8 @@ class PodWorker:
         self.pod, self._shared, self._done = pod, shared, done
         self.gone = False
         """There is no such pod in the apiserver (any more)."""
+        self.again = False
+        """The same static pod is wanted once more: its containers are kept to be counted on."""
         self._status: Obj = {}
         self._memory = Memory()
         self._kept: Ending | None = None
@@ -258,7 +260,7 @@ class PodWorker:
         return True
 
     async def _make_sandbox(self, pod: Obj, action: MakeSandbox) -> bool:
-        if not self._shared.ready() and not pod["spec"].get("hostNetwork"):
+        if not self._shared.ready(pod) and not pod["spec"].get("hostNetwork"):
             self._alarm.set(1.0)
             return False
         if action.attempt:
@@ -340,7 +342,7 @@ class PodWorker:
         shared = self._shared
         everything = shared.observer.of_pod(self.uid).everything()
         if self.gone:
-            await asyncio.gather(*(shared.runner.remove(c) for c in everything))
+            await asyncio.gather(*(shared.runner.remove(c) for c in everything if c.is_sandbox or not self.again))
         else:
             self._report(plan)
             await asyncio.gather(shared.statuses.flush(self.uid), *(shared.runner.remove(c) for c in everything))

@@ -151,7 +151,7 @@ class Node:
         probing = Probing(Checks(commands, Http()), recorder, self.clock, facts.host_ip)
         self.shared = Shared(
             client, self.observer, runner, endings, probing, volumes,
-            StatusManager(client, lambda _: None, self.clock), recorder, self.clock, lambda: True,
+            StatusManager(client, lambda _: None, self.clock), recorder, self.clock, lambda _: True,
         )  # fmt: skip
         self.observer.on_change(lambda _: self._workers[0].wake() if self._workers else None)
         self._workers: list[PodWorker] = []
