@@ -234,6 +234,7 @@ class PodWorker:
         if self.gone:
             return
         observed = self._shared.observer.of_pod(self.uid)
+        self._prober.sync(self.view, observed)  # of a container that has just started, too
         self._memory.probes = self._prober.results
         runner = self._shared.runner
         self._status = statuses.build(

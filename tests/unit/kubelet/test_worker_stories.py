@@ -34,13 +34,16 @@ from tests.unit.kubelet.test_probes import Recorder
 
 
 class Docker:
-    """Keeps containers and sends events. `refuse` fails the next start with that message."""
+    """Keeps containers and sends events. `refuse` fails the next start with that message; `deaf` containers do not
+    mind SIGTERM."""
 
     labels: Mapping[str, str] = {}
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock, self.there, self.refuse = clock, dict[str, Container](), ""
         self.started: list[str] = []
+        self.signals: dict[str, list[str]] = {}
+        self.deaf = False
         self._made: list[str] = []
         self._events: asyncio.Queue[Event] = asyncio.Queue()
 
@@ -83,6 +86,9 @@ class Docker:
         self.there[container_id] = replace(self.there[container_id], state="running", started_at=self.clock.now())
 
     async def kill(self, container_id: str, signal: str) -> None:
+        self.signals.setdefault(container_id, []).append(signal)
+        if self.deaf and signal == "SIGTERM":
+            return
         self.end(container_id, 143 if signal == "SIGTERM" else 137)
 
     async def remove(self, container_id: str) -> None:
