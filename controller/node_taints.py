@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from api import meta
 from api.meta import Obj
+from api.placement import tolerates
 
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
@@ -88,20 +89,6 @@ def without_eviction(node: Obj) -> list[Obj]:
         t for t in taints_of(node)
         if not (t.get("effect") == "NoExecute" and t.get("key") in (NOT_READY, UNREACHABLE))
     ]  # fmt: skip
-
-
-def tolerates(toleration: Obj, taint: Obj) -> bool:
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint.get("key"):
-        return False
-    match toleration.get("operator") or "Equal":
-        case "Exists":
-            return True
-        case "Equal":
-            same = (toleration.get("value") or "") == (taint.get("value") or "")
-            return bool(toleration.get("key")) and same
-    return False
 
 
 def evict_at(tolerations: Sequence[Obj], taints: Iterable[Obj], now: datetime) -> datetime | None:

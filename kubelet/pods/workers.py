@@ -25,6 +25,7 @@ from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import RuntimeFailure
 from kubelet.images.puller import Pulling
 from kubelet.pods import verdicts
+from kubelet.pods.admission import Rejection
 from kubelet.pods.alarm import Alarm
 from kubelet.pods.ending import Endings
 from kubelet.pods.kills import Kills
@@ -68,12 +69,13 @@ class Shared:
         statuses: StatusManager,
         recorder: EventRecorder,
         clock: Clock,
-        ready: Callable[[Obj], bool],
+        ready: Callable[[], bool],
+        admit: Callable[[Obj], Rejection | None] = lambda _: None,
     ) -> None:
         self.client, self.observer, self.runner = client, observer, runner
         self.endings, self.probing = endings, probing
         self.volumes, self.statuses, self.recorder, self.clock = volumes, statuses, recorder, clock
-        self.ready = ready
+        self.ready, self.admit = ready, admit
 
 
 class PodWorker:
@@ -82,10 +84,10 @@ class PodWorker:
         self.pod, self._shared, self._done = pod, shared, done
         self.gone = False
         """There is no such pod in the apiserver (any more)."""
-        self.again = False
-        """The same static pod is wanted once more: its containers are kept to be counted on."""
         self._status: Obj = {}
         self._memory = Memory()
+        self.admitted = False
+        """The node has taken it on: what it asks for is taken from the others."""
         self._kept: Ending | None = None
         self._begun = False
         self._kills = Kills(shared.endings, self._memory, shared.clock, self.wake)
@@ -145,6 +147,7 @@ class PodWorker:
     async def close(self) -> None:
         """Stop working; what runs goes on running."""
         self._prober.close()
+        self._finished = True  # a cancellation that meets the end of a wait may be lost
         await self._kills.close()
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
@@ -203,11 +206,18 @@ class PodWorker:
         self._sleep_until(plan)
 
     async def _begin(self) -> None:
-        """A pod that an earlier kubelet began with may have been given a verdict."""
-        if (self.pod.get("status") or {}).get("startTime") and not is_terminal(self.pod):
+        """What an earlier kubelet began with may have been given a verdict; a new pod may be refused."""
+        if (self.pod.get("status") or {}).get("startTime"):
             self._kept = await asyncio.to_thread(verdicts.kept, self._shared.volumes.pod_directory(self.uid))
             if self._kept is not None:
                 self.end(self._kept)
+        elif not (is_deleting(self.pod) or is_terminal(self.pod)):
+            seen = bool(self._shared.observer.of_pod(self.uid).everything())
+            rejection = None if seen else self._shared.admit(self.pod)
+            if rejection is not None:
+                self._shared.recorder.event(self.pod, "Warning", rejection.reason, rejection.message)
+                self.end(Ending(rejection.reason, f"Pod was rejected: {rejection.message}"))
+        self.admitted = True
         self._begun = True
 
     async def _keep_verdict(self) -> None:
@@ -234,7 +244,6 @@ class PodWorker:
         if self.gone:
             return
         observed = self._shared.observer.of_pod(self.uid)
-        self._prober.sync(self.view, observed)  # of a container that has just started, too
         self._memory.probes = self._prober.results
         runner = self._shared.runner
         self._status = statuses.build(
@@ -261,7 +270,7 @@ class PodWorker:
         return True
 
     async def _make_sandbox(self, pod: Obj, action: MakeSandbox) -> bool:
-        if not self._shared.ready(pod) and not pod["spec"].get("hostNetwork"):
+        if not self._shared.ready() and not pod["spec"].get("hostNetwork"):
             self._alarm.set(1.0)
             return False
         if action.attempt:
@@ -343,7 +352,7 @@ class PodWorker:
         shared = self._shared
         everything = shared.observer.of_pod(self.uid).everything()
         if self.gone:
-            await asyncio.gather(*(shared.runner.remove(c) for c in everything if c.is_sandbox or not self.again))
+            await asyncio.gather(*(shared.runner.remove(c) for c in everything))
         else:
             self._report(plan)
             await asyncio.gather(shared.statuses.flush(self.uid), *(shared.runner.remove(c) for c in everything))

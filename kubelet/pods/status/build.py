@@ -40,8 +40,9 @@ def build(
     ips = _pod_ips(pod, observed, old, host_ip)
     if ips:
         status["podIP"], status["podIPs"] = ips[0], [{"ip": ip} for ip in ips]
-    status.update(container_statuses(pod, observed, memory, plan))
     ending = memory.ending or plan.ending
+    refused = ending is not None and not observed.everything() and not old.get("containerStatuses")
+    status.update({"containerStatuses": []} if refused else container_statuses(pod, observed, memory, plan))
     dead = not observed.running()
     if is_terminal(pod):
         status["phase"] = old["phase"]
@@ -49,9 +50,10 @@ def build(
         # Whatever another writer said of a pod it had lost sight of no longer holds.
         status.pop("reason", None)
         status.pop("message", None)
-        status["phase"] = phase(pod, status, over=dead and is_deleting(pod))
         if ending is not None and dead:
             status["phase"], status["reason"], status["message"] = "Failed", ending.reason, ending.message
+        else:
+            status["phase"] = phase(pod, status, over=dead and is_deleting(pod))
     status["conditions"] = conditions(pod, status, observed, ending, now)
     return status
 
