@@ -22,7 +22,9 @@ from deploy.layout import Layout
 from deploy.processes import Process
 from deploy.systemd import Systemd
 
-_PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+_PASSED_ON = (
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "DBUS_SYSTEM_BUS_ADDRESS",
+)  # fmt: skip
 _START_DEADLINE = 20.0
 
 

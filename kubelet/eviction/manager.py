@@ -65,7 +65,6 @@ class Evictions:
         self._reclaim, self._changed = reclaim, changed
         self._thresholds = configuration.thresholds()
         self._state = State()
-        self._told_capacity = False
         self.conditions: frozenset[str] = frozenset()
         """Of the node: MemoryPressure, DiskPressure, PIDPressure."""
 
@@ -106,12 +105,7 @@ class Evictions:
             root = await self._image_root()
             # Docker may live where we cannot look: then it is taken to share the kubelet's file system.
             self._signals.images = root if root.is_dir() else self._signals.root
-        observations = await asyncio.to_thread(self._signals.observe)
-        images = observations.get("imagefs.available")
-        if images is not None and not images.capacity and not self._told_capacity:
-            self._told_capacity = True
-            self._recorder.event(self._node, "Warning", "InvalidDiskCapacity", "invalid capacity 0 on image filesystem")
-        return observations
+        return await asyncio.to_thread(self._signals.observe)
 
     async def _relieve(
         self, acting: Sequence[Threshold], observations: Observations, active: Sequence[Obj]

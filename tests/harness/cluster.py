@@ -37,7 +37,11 @@ class Cluster:
         self.home.mkdir(parents=True, exist_ok=True)
         self.upstream_kubectl = kubectl
         self.bundled_kubectl = BIN / "kubectl"
-        self._env = {**os.environ, "HOME": str(self.home)}
+        self.bus = self.home / "bus"
+        """Where the daemons look for the machine's D-Bus, so that a test may bring its own."""
+        self._env = {
+            **os.environ, "HOME": str(self.home), "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={self.bus}",
+        }  # fmt: skip
         for name in ("KUBECONFIG", "SUDO_USER", "SUDO_UID"):
             self._env.pop(name, None)
 

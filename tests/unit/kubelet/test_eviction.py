@@ -9,6 +9,7 @@ import pytest
 from api.meta import Obj
 from kubelet.configuration import API_VERSION, KIND, ConfigurationError, parse
 from kubelet.eviction import local_storage
+from kubelet.eviction.admitting import refused
 from kubelet.eviction.pressure import Observation, Pressure, State, step
 from kubelet.eviction.ranking import Use, explained, ranked
 from kubelet.eviction.thresholds import HARD_DEFAULTS, Amount, Threshold, amounts, thresholds
@@ -235,3 +236,28 @@ def test_nothing_is_measured_where_nothing_is_limited() -> None:
 
 def test_thresholds_are_hashable_values() -> None:
     assert thresholds({"memory.available": Amount(1)}, {}, {}, {}) == (Threshold("memory.available", Amount(1)),)
+
+
+BURSTABLE = pod("p", memory="1")
+TOLERANT = pod("p", tolerations=[{"key": "node.kubernetes.io/memory-pressure", "operator": "Exists"}])
+
+
+@pytest.mark.parametrize(
+    ("made", "conditions", "taken"),
+    [
+        (pod("p"), set(), True),
+        (pod("p"), {"MemoryPressure"}, False),
+        (BURSTABLE, {"MemoryPressure"}, True),
+        (TOLERANT, {"MemoryPressure"}, True),
+        (BURSTABLE, {"MemoryPressure", "PIDPressure"}, False),
+        (TOLERANT, {"DiskPressure"}, False),
+        (pod("p", priority=2_000_000_000), {"DiskPressure"}, True),
+    ],
+)
+def test_who_is_taken_under_pressure(made: Obj, conditions: set[str], taken: bool) -> None:
+    """eviction_manager.go Admit."""
+    no = refused(made, conditions)
+    assert (no is None) is taken
+    if no is not None:
+        assert no.reason == "Evicted"
+        assert no.message == f"The node had condition: [{' '.join(sorted(conditions))}]. "
