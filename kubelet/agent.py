@@ -7,6 +7,7 @@ import asyncio
 import platform
 import socket
 from pathlib import Path
+from typing import Any
 
 from api.builtin import NODES, PODS, SERVICES
 from client.daemon import Daemon
@@ -25,9 +26,11 @@ from kubelet.network.pod_network import PodNetwork
 from kubelet.node.agent import NodeAgent
 from kubelet.node.status import VERSION
 from kubelet.pods import admission
+from kubelet.pods.critical import is_static
 from kubelet.pods.ending import Endings
 from kubelet.pods.facts import Facts, has_app_armor, has_selinux, may_lower_oom_score
 from kubelet.pods.lookup import Lookup
+from kubelet.pods.mirrors import Mirrors
 from kubelet.pods.pods import Pods
 from kubelet.pods.runner import Runner
 from kubelet.pods.status_manager import StatusManager
@@ -121,12 +124,25 @@ async def serve(daemon: Daemon) -> None:
     pods.use(
         Shared(
             client, observer, runner, endings, probing, volumes, manager, recorder, clock,
-            lambda: node.network_ready and services.synced,
+            lambda pod: node.network_ready and (services.synced or is_static(pod)),
             lambda pod: admission.admit(
                 pod, node_informer.store.get(args.node_name) or {}, pods.admitted(pod["metadata"]["uid"]), config
             ),
         )
     )  # fmt: skip
+    mirrors = Mirrors(client, pods.static_state, node.stored, clock)
+    pods.on_static = mirrors.wake
+    node_informer.on_event(lambda *_: mirrors.wake())
+    manifests = []
+    if config.static_pod_path:
+        # What reads a manifest is what makes the apiserver big: schemas, defaults, validation.
+        from kubelet.pods.manifests import Manifests  # noqa: PLC0415
+
+        def complain(text: str) -> None:
+            recorder.event(node.reference, "Warning", "FailedValidation", text)
+
+        manifests.append(Manifests(Path(config.static_pod_path), args.node_name, pods.take_static, complain, clock))
+        await manifests[0].look()
     settings = {**config.document(), "address": facts.host_ip, "port": args.port}
     access = Access(
         client, args.node_name, clock,
@@ -137,16 +153,19 @@ async def serve(daemon: Daemon) -> None:
     async def image_files() -> tuple[Path, int]:
         return await docker_images.disk(), sum(image.size for image in await docker_images.all())
 
-    about = About(args.node_name, root, VERSION, settings, image_files, lambda: b"")
+    about = About(args.node_name, root, VERSION, settings, image_files, probing.counts.text)
     of_node = NodeHandlers(about, observer, pods, stats)
     server = Server(access, [*containers.routes(), *of_node.routes(), *ImageHandlers(docker_images).routes()])
     daemon.ready_when("node", lambda: node.ready)
     daemon.ready_when("pods", lambda: pod_informer.synced)
+    parts: tuple[Any, ...] = (
+        recorder, pod_informer, services, observer, node, pods, collector, refresher, mirrors, *manifests,
+    )  # fmt: skip
     await server.start(facts.host_ip, args.port, args.tls_cert_file, args.tls_private_key_file, args.client_ca_file)
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(_adopt(observer, network))
-            for part in (recorder, pod_informer, services, observer, node, pods, collector, refresher):
+            for part in parts:
                 group.create_task(part.run())
     finally:
         await server.stop()

@@ -1,15 +1,19 @@
-"""Which pods have a worker: those bound to this node, and those that only their containers remember."""
+"""Which pods have a worker: those bound to this node, those of its own manifests, and those that only their containers
+remember. A mirror has none: its static pod has."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 
-from api.meta import Obj
+from api.meta import Obj, is_deleting, key
 from client import log
 from client.clock import Clock
 from client.informer import Informer
 from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import RuntimeFailure
+from kubelet.pods.critical import is_static, mirrored_uid
 from kubelet.pods.model import Ending, is_terminal
 from kubelet.pods.orphans import orphan
 from kubelet.pods.workers import PodWorker, Shared
@@ -17,18 +21,24 @@ from kubelet.volumes.manager import Volumes
 
 _log = log.get("pods")
 _HOUSEKEEPING_SECONDS = 60.0
+_MOMENT = 3.0
 
 
 def by_uid(pod: Obj) -> list[str]:
-    return [pod["metadata"]["uid"]]
+    """A mirror is also found by the uid of its static pod."""
+    mirrored = mirrored_uid(pod)
+    return [pod["metadata"]["uid"], *([mirrored] if mirrored and not is_deleting(pod) else [])]
 
 
 class Pods:
     def __init__(self, informer: Informer, observer: Observer, volumes: Volumes, clock: Clock) -> None:
         self._informer, self._observer, self._volumes, self._clock = informer, observer, volumes, clock
         self._workers: dict[str, PodWorker] = {}
+        self._static: dict[str, Obj] = {}
+        self.on_static: Callable[[], None] = lambda: None
+        """Called when mirrors may have to be made or deleted."""
         self._shared: Shared | None = None
-        self._active = False
+        self._active = self._working_on_static = False
         informer.add_indexer("uid", by_uid)
         informer.on_event(self._heard)
 
@@ -54,11 +64,40 @@ class Pods:
         return [pod for pod in (w.view for w in workers) if not is_terminal(pod)]
 
     def find(self, namespace: str, name: str) -> Obj | None:
-        pod = self._informer.store.get(f"{namespace}/{name}")
+        wanted = f"{namespace}/{name}"
+        pod = next((p for p in self._static.values() if key(p) == wanted), None) or self._informer.store.get(wanted)
         if pod is None:
             return None
         worker = self._workers.get(pod["metadata"]["uid"])
         return worker.view if worker is not None else pod
+
+    def take_static(self, pods: list[Obj]) -> None:
+        """These, and no others, are the static pods there should be."""
+        self._static = {pod["metadata"]["uid"]: pod for pod in pods}
+        for uid, worker in self._workers.items():
+            worker.again = uid in self._static
+            if is_static(worker.pod) and not worker.again and not worker.gone:
+                worker.lose(worker.pod)
+        self._start_static()
+
+    def _start_static(self) -> None:
+        """One whose name another version still has waits until that has ended."""
+        busy = {key(worker.pod) for worker in self._workers.values()}
+        for uid, pod in self._static.items():
+            if self._working_on_static and uid not in self._workers and key(pod) not in busy:
+                self._ensure(self._with_status(pod))
+        self.on_static()
+
+    def _with_status(self, pod: Obj) -> Obj:
+        """The static pod as its mirror remembers it."""
+        mirror = self.stored(pod["metadata"]["uid"])
+        return pod if mirror is None else {**pod, "status": mirror.get("status") or pod["status"]}
+
+    def static_state(self) -> tuple[list[Obj], set[str], list[Obj]]:
+        """Static pods that run, keys of pods that are being ended, mirrors (see Mirrors)."""
+        running = [pod for uid, pod in self._static.items() if uid in self._workers and not self._workers[uid].gone]
+        ending = {key(worker.pod) for worker in self._workers.values() if worker.gone}
+        return running, ending, [pod for pod in self._informer.store.list() if mirrored_uid(pod)]
 
     def end(self, uid: str, ending: Ending) -> bool:
         """The node ends this pod (see PodWorker.end). False when there is none of that uid."""
@@ -84,7 +123,13 @@ class Pods:
     def _heard(self, kind: str, old: Obj | None, new: Obj | None) -> None:
         if not self._active:
             return
-        if new is not None:
+        if mirrored := mirrored_uid(new or old or {}):
+            if new is None and old is not None and self._shared is not None:
+                self._shared.statuses.forget(old["metadata"]["uid"])
+            if mirrored in self._workers and mirrored in self._static:
+                self._ensure(self._with_status(self._static[mirrored]))
+            self.on_static()
+        elif new is not None:
             self._ensure(new)
         elif old is not None:
             worker = self._workers.get(old["metadata"]["uid"])
@@ -100,7 +145,7 @@ class Pods:
             worker.update(pod)
 
     def _adopt_orphan(self, uid: str) -> None:
-        if self.stored(uid) is not None or self._shared is None:
+        if self._wanted(uid) or self._shared is None:
             return
         pod = orphan(self._observer.of_pod(uid).everything(), self._clock)
         _log.info("pod is gone, ending its containers", pod=pod["metadata"]["name"], uid=uid)
@@ -111,22 +156,33 @@ class Pods:
     def _done(self, worker: PodWorker) -> None:
         if self._workers.get(worker.uid) is worker:
             del self._workers[worker.uid]
-        if self._active and self.stored(worker.uid) is None and self._observer.of_pod(worker.uid).everything():
+        if self._active and not self._wanted(worker.uid) and self._observer.of_pod(worker.uid).everything():
             self._adopt_orphan(worker.uid)
+        self._start_static()
+
+    def _wanted(self, uid: str) -> bool:
+        pod = self.stored(uid)
+        return uid in self._static or (pod is not None and not mirrored_uid(pod))
 
     async def run(self) -> None:
-        """Until cancelled. Begins only when both sides are known: what is wanted and what runs."""
-        await self._informer.wait_synced()
+        """Until cancelled. Begins only when both sides are known: what is wanted and what runs. Static pods do not wait
+        for the apiserver: only for a moment, since it knows what was told of them."""
         await self._observer.wait_listed()
-        self._active = True
         try:
+            if self._static:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._informer.wait_synced(), _MOMENT)
+            self._working_on_static = True
+            self._start_static()
+            await self._informer.wait_synced()
+            self._active = True
             for pod in self._informer.store.list():
-                self._ensure(pod)
+                self._heard("ADDED", None, pod)
             while True:
                 await self._clean()
                 await self._clock.sleep(_HOUSEKEEPING_SECONDS)
         finally:
-            self._active = False
+            self._active = self._working_on_static = False
             await asyncio.gather(*(worker.close() for worker in list(self._workers.values())))
 
     async def _clean(self) -> None:

@@ -69,7 +69,7 @@ class Shared:
         statuses: StatusManager,
         recorder: EventRecorder,
         clock: Clock,
-        ready: Callable[[], bool],
+        ready: Callable[[Obj], bool],
         admit: Callable[[Obj], Rejection | None] = lambda _: None,
     ) -> None:
         self.client, self.observer, self.runner = client, observer, runner
@@ -84,6 +84,8 @@ class PodWorker:
         self.pod, self._shared, self._done = pod, shared, done
         self.gone = False
         """There is no such pod in the apiserver (any more)."""
+        self.again = False
+        """The same static pod is wanted once more: its containers are kept to be counted on."""
         self._status: Obj = {}
         self._memory = Memory()
         self.admitted = False
@@ -244,6 +246,7 @@ class PodWorker:
         if self.gone:
             return
         observed = self._shared.observer.of_pod(self.uid)
+        self._prober.sync(self.view, observed)  # of a container that has just started, too
         self._memory.probes = self._prober.results
         runner = self._shared.runner
         self._status = statuses.build(
@@ -270,7 +273,7 @@ class PodWorker:
         return True
 
     async def _make_sandbox(self, pod: Obj, action: MakeSandbox) -> bool:
-        if not self._shared.ready() and not pod["spec"].get("hostNetwork"):
+        if not self._shared.ready(pod) and not pod["spec"].get("hostNetwork"):
             self._alarm.set(1.0)
             return False
         if action.attempt:
@@ -352,7 +355,7 @@ class PodWorker:
         shared = self._shared
         everything = shared.observer.of_pod(self.uid).everything()
         if self.gone:
-            await asyncio.gather(*(shared.runner.remove(c) for c in everything))
+            await asyncio.gather(*(shared.runner.remove(c) for c in everything if c.is_sandbox or not self.again))
         else:
             self._report(plan)
             await asyncio.gather(shared.statuses.flush(self.uid), *(shared.runner.remove(c) for c in everything))
