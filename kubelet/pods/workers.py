@@ -189,7 +189,7 @@ class PodWorker:
         pod, now = self.view, clock.now()
         if self._memory.stopping_since is None and (is_deleting(pod) or is_terminal(pod)):
             self._memory.stopping_since = now
-        self._prober.sync(pod, observed)
+        self._prober.sync(pod, observed, ending=self._memory.stopping_since is not None)
         self._memory.probes = self._prober.results
         plan = decide(pod, observed, self._memory, now)
         if plan.ending is not None:
@@ -246,7 +246,8 @@ class PodWorker:
         if self.gone:
             return
         observed = self._shared.observer.of_pod(self.uid)
-        self._prober.sync(self.view, observed)  # of a container that has just started, too
+        ending = self._memory.stopping_since is not None
+        self._prober.sync(self.view, observed, ending=ending)  # of a container that has just started, too
         self._memory.probes = self._prober.results
         runner = self._shared.runner
         self._status = statuses.build(

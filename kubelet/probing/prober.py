@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from api.meta import Obj, is_deleting
+from api.meta import Obj
 from client import log
 from client.clock import Clock
 from client.events import EventRecorder
@@ -97,21 +97,22 @@ class Prober:
         self._pod: Obj = {}
         self._address = ""
 
-    def sync(self, pod: Obj, observed: PodContainers) -> None:
+    def sync(self, pod: Obj, observed: PodContainers, *, ending: bool) -> None:
         """Probe what runs and no longer what does not. A pod on its way out keeps only readiness."""
+        kinds = KINDS[-1:] if ending else KINDS
         self._pod, self._address = pod, address_of(pod, observed, self._probing.host_ip)
         running = {c.id: c for c in observed.running()}
         for key, task in list(self._tasks.items()):
-            if key[0] not in running or (is_deleting(pod) and key[1] != "readiness"):
+            if key[0] not in running or key[1] not in kinds:
                 task.cancel()
                 del self._tasks[key]
         for container_id in [i for i in self.results if i not in running]:
             del self.results[container_id], self._started[container_id]
         for container in running.values():
             if container.id not in self.results:
-                self._begin(pod, container)
+                self._begin(pod, container, kinds)
 
-    def _begin(self, pod: Obj, container: Container) -> None:
+    def _begin(self, pod: Obj, container: Container, kinds: Iterable[str]) -> None:
         spec = find_container(pod, container.name) or {}
         told = _told(pod, container)
         result = Probes(
@@ -123,12 +124,11 @@ class Prober:
         self._started[container.id] = asyncio.Event()
         if result.started:
             self._started[container.id].set()
-        for kind in KINDS:
+        for kind in kinds:
             probe = spec.get(f"{kind}Probe")
-            if not probe or (is_deleting(pod) and kind != "readiness") or (kind == "startup" and result.started):
-                continue
-            work = self._probe(kind, probe, spec, container)
-            self._tasks[container.id, kind] = asyncio.create_task(work, name=f"probe {kind} {container.name}")
+            if probe and not (kind == "startup" and result.started):
+                work = self._probe(kind, probe, spec, container)
+                self._tasks[container.id, kind] = asyncio.create_task(work, name=f"probe {kind} {container.name}")
 
     async def _probe(self, kind: str, probe: Mapping[str, Any], spec: Mapping[str, Any], container: Container) -> None:
         settings = Settings.of(probe)

@@ -14,7 +14,7 @@ from kubelet.docker.runtime import Unreachable
 from kubelet.probing.checks import Outcome
 from kubelet.probing.prober import Prober, Probing
 from kubelet.probing.target import Target, Trouble
-from tests.unit.kubelet.pods import NOW, deleted, pod, running, sandbox, seen
+from tests.unit.kubelet.pods import NOW, pod, running, sandbox, seen
 
 
 class Looks:
@@ -58,8 +58,8 @@ class Case:
     def _changed(self) -> None:
         self.changes += 1
 
-    def sync(self, obj: Obj | None = None) -> None:
-        self.prober.sync(obj or self.pod, seen(sandbox(), running()))
+    def sync(self, *, ending: bool = False) -> None:
+        self.prober.sync(self.pod, seen(sandbox(), running()), ending=ending)
 
 
 async def test_readiness_begins_false_and_follows_the_thresholds() -> None:
@@ -107,7 +107,7 @@ async def test_a_pod_on_its_way_out_is_not_killed_by_its_liveness() -> None:
     case = Case(livenessProbe={"exec": {}, "periodSeconds": 1, "failureThreshold": 3})
     case.sync()
     await case.clock.run_for(1)
-    case.sync(deleted(case.pod))
+    case.sync(ending=True)
     case.looks.healthy = False
     await case.clock.run_for(10)
     assert case.prober.results["app-0"].failed == ""
@@ -129,7 +129,7 @@ async def test_a_restarted_kubelet_spreads_its_probes_and_goes_on_with_what_was_
     case = Case(readinessProbe={"exec": {}, "periodSeconds": 20}, startupProbe={"exec": {}})
     told = {"name": "app", "containerID": "docker://app-0", "state": {"running": {}}, "ready": True, "started": True}
     case.pod["status"] = {"containerStatuses": [told]}
-    case.prober.sync(case.pod, seen(sandbox(), replace(running(), started_at=NOW - timedelta(hours=1))))
+    case.prober.sync(case.pod, seen(sandbox(), replace(running(), started_at=NOW - timedelta(hours=1))), ending=False)
     assert case.prober.results["app-0"].ready and case.prober.results["app-0"].started
     await case.clock.run_for(9.9)
     assert case.looks.calls == 0
@@ -189,7 +189,7 @@ async def test_a_failed_startup_brings_its_own_grace_and_a_new_container_starts_
     await case.clock.run_for(5)
     found = case.prober.results["app-0"]
     assert (found.failed, found.grace, found.started, case.looks.calls) == ("startup", 7, False, 2)
-    case.prober.sync(case.pod, seen(sandbox(), running(attempt=1)))
+    case.prober.sync(case.pod, seen(sandbox(), running(attempt=1)), ending=False)
     assert list(case.prober.results) == ["app-1"] and not case.prober.results["app-1"].failed
     case.prober.close()
 
