@@ -18,12 +18,17 @@ from kubelet.configuration import Configuration
 from kubelet.docker.images import DockerImages
 from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import DockerRuntime
+from kubelet.eviction import dead_containers
+from kubelet.eviction.admitting import refused
+from kubelet.eviction.manager import Evictions
+from kubelet.eviction.signals import Signals
 from kubelet.images.collector import Collector
 from kubelet.images.credentials import Credentials
 from kubelet.images.puller import Images
 from kubelet.images.pulls import Pulls
 from kubelet.network.pod_network import PodNetwork
 from kubelet.node.agent import NodeAgent
+from kubelet.node.shutdown import Shutdown
 from kubelet.node.status import VERSION
 from kubelet.pods import admission
 from kubelet.pods.critical import is_static
@@ -120,12 +125,23 @@ async def serve(daemon: Daemon) -> None:
     )  # fmt: skip
     collector = Collector(docker_images, images, pulls, recorder, node.reference, config, clock)
     stats = Stats(observer, root, clock)
+
+    async def remove_dead() -> None:
+        await dead_containers.remove(pods.all(), observer, runner.remove)
+
+    evictions = Evictions(
+        Signals(root), docker_images.disk, stats, pods, observer, recorder, node.reference, config, clock,
+        reclaim=[remove_dead, collector.free], changed=node.wake,
+    )  # fmt: skip
+    node.pressure = lambda: evictions.conditions
     manager = StatusManager(client, pods.stored, clock)
+    shutdown = Shutdown(pods, observer, manager.flush, recorder, node.reference, config, clock, node.wake)
+    node.shutting_down = lambda: shutdown.coming
     pods.use(
         Shared(
             client, observer, runner, endings, probing, volumes, manager, recorder, clock,
             lambda pod: node.network_ready and (services.synced or is_static(pod)),
-            lambda pod: admission.admit(
+            lambda pod: shutdown.refused() or refused(pod, evictions.conditions) or admission.admit(
                 pod, node_informer.store.get(args.node_name) or {}, pods.admitted(pod["metadata"]["uid"]), config
             ),
         )
@@ -159,7 +175,8 @@ async def serve(daemon: Daemon) -> None:
     daemon.ready_when("node", lambda: node.ready)
     daemon.ready_when("pods", lambda: pod_informer.synced)
     parts: tuple[Any, ...] = (
-        recorder, pod_informer, services, observer, node, pods, collector, refresher, mirrors, *manifests,
+        recorder, pod_informer, services, observer, node, pods, collector, evictions, refresher, shutdown,
+        mirrors, *manifests,
     )  # fmt: skip
     await server.start(facts.host_ip, args.port, args.tls_cert_file, args.tls_private_key_file, args.client_ca_file)
     try:
