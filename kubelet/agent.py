@@ -143,7 +143,7 @@ async def serve(daemon: Daemon) -> None:
             lambda pod: node.network_ready and (services.synced or is_static(pod)),
             lambda pod: shutdown.refused() or refused(pod, evictions.conditions) or admission.admit(
                 pod, node_informer.store.get(args.node_name) or {}, pods.admitted(pod["metadata"]["uid"]), config
-            ),
+            ) or admission.app_armor(pod, facts.app_armor),
         )
     )  # fmt: skip
     mirrors = Mirrors(client, pods.static_state, node.stored, clock)

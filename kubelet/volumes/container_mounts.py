@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from client import log
-from kubelet.docker.container_config import Mount
+from kubelet.docker.config.parts import Mount
 from kubelet.pods.environment import ConfigError, expand
 from kubelet.volumes import sub_path
 

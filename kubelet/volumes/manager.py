@@ -18,7 +18,7 @@ from api.errors import ApiError
 from api.meta import Obj
 from client import log
 from client.clock import Clock
-from kubelet.docker.container_config import Mount
+from kubelet.docker.config.parts import Mount
 from kubelet.pods import pod_cgroup
 from kubelet.pods.lookup import Lookup
 from kubelet.volumes import (

@@ -25,6 +25,8 @@ def body(pod: Mapping[str, Any], attempt: int, around: Surroundings, address: st
     spec = pod["spec"]
     if spec.get("hostUsers") is False:
         raise ConfigError("can't set `spec.hostUsers: false`, runtime does not support user namespaces")
+    if spec.get("resourceClaims"):
+        raise ConfigError("spec.resourceClaims: this node has no driver for dynamic resource allocation")
     host: Obj = {
         "NetworkMode": "host" if spec.get("hostNetwork") else "none" if address else NETWORK,
         "IpcMode": "host" if spec.get("hostIPC") else "shareable",

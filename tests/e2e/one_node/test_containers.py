@@ -19,6 +19,7 @@ import pytest
 from tests.e2e.manifests import SLEEP, documents, pod, shell
 from tests.harness.cluster import HELLO, Cluster, get_text, statuses
 from tests.harness.eventually import eventually_sync
+from tests.harness.kubelet import settings
 
 Obj = dict[str, Any]
 
@@ -54,9 +55,12 @@ def test_environment_and_command(cluster: Cluster, namespace: str) -> None:
 
     https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#environment-variables, KEP-3721
     """
+
+    def value(**source: Any) -> Obj:
+        return {"valueFrom": source}
+
     data = {"A": "from map", "B": "b", "odd.name-1": "odd"}
     secret = {"S": base64.b64encode("grüß".encode()).decode()}
-    value = lambda **source: {"valueFrom": source}  # noqa: E731
     env = [
         {"name": "A", "value": "own"},
         {"name": "JOINED", "value": "$(A)-$(P_S)-$(LINKED_SERVICE_PORT)-$(NONE)-$$(A)"},
@@ -209,14 +213,18 @@ def test_what_a_pod_shares(cluster: Cluster, namespace: str) -> None:
     """
     spaces = "for n in ipc pid net; do echo $n=$(readlink /proc/self/ns/$n); done; echo first=$(cat /proc/1/comm)"
     sysctl = [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "81"}]
+    plain = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "plain"}, "handler": "runc"}
     printed = run(
-        cluster, namespace,
+        cluster, namespace, plain,
+        once("classed", "echo runs", runtimeClassName="plain"),
         once("alone", f"{spaces}; cat /proc/sys/net/ipv4/ip_unprivileged_port_start",
              securityContext={"sysctls": sysctl}),
         once("processes", f"{spaces}; until pidof sleep; do true; done; killall sleep",
              shell("sleep 3600; exit 0", "other"), shareProcessNamespace=True),
         once("host", f"{spaces}; echo name=$(hostname)", hostNetwork=True, hostPID=True, hostIPC=True),
     )  # fmt: skip
+    cluster.kubectl("delete", "runtimeclass", "plain")
+    assert printed["classed"] == "runs\n"
     found = {name: table(text) for name, text in printed.items()}
     own = {kind: str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in ("ipc", "pid", "net")}
     assert {kind: found["host"][kind] for kind in own} == own
@@ -335,6 +343,27 @@ def test_resources(cluster: Cluster, namespace: str) -> None:
     eventually_sync(lambda: not any(Path(path).exists() for path in left), "no control group is left", within=20)
 
 
+def test_what_the_nodes_owner_decides(cluster: Cluster, namespace: str) -> None:
+    """allowedUnsafeSysctls, podPidsLimit, seccompDefault and clusterDNS of a KubeletConfiguration.
+
+    https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/
+    """
+    sysctl = {"sysctls": [{"name": "kernel.msgmax", "value": "10000"}]}
+    forks = "n=0; while [ $n -lt 40 ] && (sleep 5 & ) 2> /dev/null; do n=$((n + 1)); done; echo FORKS=$n"
+    with settings(cluster, allowedUnsafeSysctls=["kernel.msg*"], podPidsLimit=20, seccompDefault=True, clusterDNS=[]):
+        printed = run(
+            cluster, namespace,
+            once("unsafe", "cat /proc/sys/kernel/msgmax", securityContext=sysctl),
+            once("forks", forks),
+            once("default", _STATUS),
+        )  # fmt: skip
+    assert printed["unsafe"] == "10000\n"
+    assert int(table(printed["forks"])["FORKS"]) < 20
+    assert table(printed["default"])["Seccomp"] == "2"
+    told = cluster.events(namespace, "MissingClusterDNS")
+    assert 'cannot create Pod using "ClusterFirst" policy. Falling back to "Default" policy.' in told[0]["message"]
+
+
 def test_host_ports(cluster: Cluster, namespace: str) -> None:
     """A container's port is the node's too, on the address and for the protocol it says; two pods cannot have the same.
 
@@ -397,6 +426,8 @@ REFUSED_AT_START: dict[str, tuple[Obj, str, str]] = {
 NO_SANDBOX: dict[str, tuple[Obj, str]] = {
     "own-users": ({"hostUsers": False}, "can't set `spec.hostUsers: false`, runtime does not support user namespaces"),
     "no-handler": ({"runtimeClassName": "unconfigured"}, "nowhere-to-be-found"),
+    "claims": ({"resourceClaims": [{"name": "c", "resourceClaimName": "c"}]},
+               "spec.resourceClaims: this node has no driver for dynamic resource allocation"),
     "long-name": ({"setHostnameAsFQDN": True, "subdomain": "s", "hostname": "h" * 60},
                   "is too long (64 characters is the max, "),
 }  # fmt: skip
