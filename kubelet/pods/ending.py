@@ -37,7 +37,7 @@ class Endings:
 
 
 class Stop:
-    """One container on its way out. Await `run` once; `shorten` may be called meanwhile."""
+    """One container on its way out. `shorten` may be called while `run` is under way."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Stop:
         self._shared, self._pod, self._container = shared, pod, container
         self._message, self._at_once, self._turn = message, at_once, turn
         self._moved = asyncio.Event()
-        self._signalled = False
+        self._begun = self._signalled = False
         self._grace = grace
         self._deadline = shared.clock.monotonic() + grace
 
@@ -65,12 +65,10 @@ class Stop:
         self._moved.set()
 
     async def run(self) -> None:
-        """Until it has ended. RuntimeFailure when Docker does not do it."""
+        """Until it has ended. RuntimeFailure when Docker does not do it: then run it again, what is done is done."""
         shared, container = self._shared, self._container
-        text, path = self._message or f"Stopping container {container.name}", field_path(self._pod, container.name)
-        shared.recorder.event(self._pod, "Normal", "Killing", text, field_path=path)
         exited = asyncio.create_task(shared.observer.wait_exited(container.id))
-        hook = asyncio.create_task(self._pre_stop())
+        hook = asyncio.create_task(self._begin())
         try:
             if self._at_once or not await self._gracefully(exited, hook):
                 await shared.runtime.kill(container.id, "SIGKILL")
@@ -101,12 +99,18 @@ class Stop:
         self._deadline = max(self._deadline, self._shared.clock.monotonic() + _LEAST_GRACE)
         return await self._within(exited)
 
-    async def _pre_stop(self) -> None:
+    async def _begin(self) -> None:
+        if self._begun:
+            return
+        self._begun = True
+        container = self._container
+        text, path = self._message or f"Stopping container {container.name}", field_path(self._pod, container.name)
+        self._shared.recorder.event(self._pod, "Normal", "Killing", text, field_path=path)
         if not self._at_once and self._grace > 0:
             try:
-                await self._shared.hooks.run("PreStop", self._pod, self._container)
+                await self._shared.hooks.run("PreStop", self._pod, container)
             except Exception:  # an odd answer to a hook must not keep its container: it is logged
-                _log.exception("preStop hook broke", container=self._container.name)
+                _log.exception("preStop hook broke", container=container.name)
 
     async def _within(self, *ends: asyncio.Future[Any]) -> bool:
         """Until one of them is done: True; or the grace is over."""

@@ -46,11 +46,12 @@ class Kills:
         task.add_done_callback(lambda done: self._done(container_id, done))
 
     async def _run(self, pod: Obj, kill: Kill, stop: Stop) -> None:
-        try:
-            await stop.run()
-        except RuntimeFailure as error:
-            name = pod["metadata"]["name"]
-            _log.warning("stop failed", pod=name, container=kill.container.name, why=str(error))
+        while True:
+            try:
+                return await stop.run()
+            except RuntimeFailure as error:
+                name = pod["metadata"]["name"]
+                _log.warning("stop failed", pod=name, container=kill.container.name, why=str(error))
             await self._clock.sleep(_RETRY_SECONDS)
 
     async def wait(self, container_id: str) -> None:

@@ -44,12 +44,12 @@ class Commands:
         await asyncio.gather(*self._ends, return_exceptions=True)
 
     async def run(self, container_id: str, command: list[str], seconds: float | None = None) -> Finished:
-        """TimeoutError after `seconds`, RuntimeFailure when Docker does not run it."""
+        """TimeoutError when it has not ended `seconds` after it began, RuntimeFailure when Docker does not run it."""
         begun = asyncio.create_task(self._begin(container_id, command))
         late = False
         try:
+            exec_id, stream = await asyncio.shield(begun)
             async with asyncio.timeout(seconds):
-                exec_id, stream = await asyncio.shield(begun)
                 kept = await _read(stream)
                 code = await self._exit_code(exec_id)
         except TimeoutError:
@@ -58,7 +58,7 @@ class Commands:
         finally:
             if late or not begun.done():
                 self._leave(begun, container_id, kill=late)
-            elif not begun.cancelled() and begun.exception() is None:
+            elif begun.exception() is None:
                 begun.result()[1].close()
         return Finished(code, kept[0].decode(errors="replace"), kept[1].decode(errors="replace"))
 

@@ -109,6 +109,37 @@ async def test_a_second_deletion_shortens_the_first_and_repeats_nothing(make: li
     assert told(node, "Killing").count("Killing Stopping container app") == 1
 
 
+async def test_sidecars_hear_of_the_end_at_once_and_go_last(make: list[Node], tmp_path: Path) -> None:
+    """KEP-753: preStop hooks of all run when the pod is to end; the signal waits for those that are served."""
+    hook = {"preStop": {"exec": {"command": ["side", "0"]}}}
+    side = {"name": "side", "image": "busybox:1", "restartPolicy": "Always", "lifecycle": hook}
+    node = await begin(make, tmp_path, pod(initContainers=[side]))
+    await eventually(lambda: node.status.get("phase") == "Running")
+    node.docker.deaf = True
+    node.worker.update(deleted(node.api.stored, 30))
+    await eventually(lambda: node.commands.ran == ["side 0"] and node.docker.signals == {node.name(0): ["SIGTERM"]})
+    node.docker.end(node.name(0), 0)
+    await eventually(lambda: node.docker.signals.get(node.name(0, "side")) == ["SIGTERM"])
+    node.docker.end(node.name(0, "side"), 0)
+    await eventually(lambda: node.done)
+
+
+async def test_a_daemon_that_is_away_ends_the_container_later_and_runs_no_hook_twice(
+    make: list[Node], tmp_path: Path
+) -> None:
+    node = await begin(make, tmp_path, hooked("preStop", 0))
+    await eventually(lambda: node.status.get("phase") == "Running")
+    node.docker.away = True
+    node.worker.update(deleted(node.api.stored))
+    await eventually(lambda: len(node.commands.ran) == 1)
+    await node.clock.run_for(7)
+    assert node.docker.there[node.name(0)].running
+    node.docker.away = False
+    await node.clock.run_for(3)
+    await eventually(lambda: node.done)
+    assert node.commands.ran == ["hook 0"] and told(node, "Killing").count("Killing Stopping container app") == 1
+
+
 async def test_a_failed_pre_stop_hook_is_told_without_its_words(make: list[Node], tmp_path: Path) -> None:
     node = await begin(make, tmp_path, hooked("preStop", 3))
     await eventually(lambda: node.status.get("phase") == "Running")

@@ -14,7 +14,7 @@ from api.meta import Obj
 from client.clock import FakeClock
 from kubelet.docker.labels import CONTAINER_NAME, POD_UID, RESTART_COUNT, SANDBOX_ID, SPEC_HASH
 from kubelet.docker.observer import Observer
-from kubelet.docker.runtime import DockerRuntime, Event, Missing, Refused
+from kubelet.docker.runtime import DockerRuntime, Event, Missing, Refused, Unreachable
 from kubelet.network.pod_network import PodNetwork
 from kubelet.pods.ending import Endings
 from kubelet.pods.facts import Facts
@@ -43,7 +43,7 @@ class Docker:
         self.clock, self.there, self.refuse = clock, dict[str, Container](), ""
         self.started: list[str] = []
         self.signals: dict[str, list[str]] = {}
-        self.deaf = False
+        self.deaf = self.away = False
         self._made: list[str] = []
         self._events: asyncio.Queue[Event] = asyncio.Queue()
 
@@ -86,6 +86,8 @@ class Docker:
         self.there[container_id] = replace(self.there[container_id], state="running", started_at=self.clock.now())
 
     async def kill(self, container_id: str, signal: str) -> None:
+        if self.away:
+            raise Unreachable("away")
         self.signals.setdefault(container_id, []).append(signal)
         if self.deaf and signal == "SIGTERM":
             return
