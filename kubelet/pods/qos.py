@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api import pod_resources, quantities
-from kubelet.pods.model import is_sidecar
+from kubelet.pods.model import is_init, is_sidecar
 
 CPU_PERIOD = 100_000
 _LEAST_QUOTA = 1_000
@@ -36,14 +36,14 @@ def oom_score_adj(pod: Mapping[str, Any], container: Mapping[str, Any], node_mem
     if qos == "BestEffort":
         return _BEST_EFFORT
     asked = _memory_request(container)
-    mains = spec.get("containers") or []
-    if is_sidecar(container):
+    mains, inits = spec.get("containers") or [], spec.get("initContainers") or []
+    if is_sidecar(container) and is_init(pod, container["name"]):
         asked = max(asked, min((_memory_request(main) for main in mains), default=0))
     whole = _memory_request(spec)
     if whole:
-        sidecars = [c for c in spec.get("initContainers") or [] if is_sidecar(c)]
-        sharers = [*mains, *sidecars]
-        asked += max(whole - sum(map(_memory_request, sharers)), 0) // max(len(sharers), 1)
+        by_containers = {**pod, "spec": {k: v for k, v in spec.items() if k not in ("resources", "overhead")}}
+        taken = quantities.units(pod_resources.requests(by_containers).get("memory", "0"))
+        asked += (whole - taken) // (len(mains) + len(inits))
     score = _BEST_EFFORT - (1000 * asked) // max(node_memory, 1)
     return int(min(max(score, 1000 + _GUARANTEED), _BEST_EFFORT - 1))
 
