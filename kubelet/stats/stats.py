@@ -21,9 +21,10 @@ from kubelet.stats.model import DiskUsage, Look, PodUsage, Reading
 from kubelet.stats.network import interfaces
 from kubelet.volumes.usage import Usage, usage
 
+_WINDOW = 10.0
 _PAIR_SECONDS = 60.0
 """Two looks further apart say nothing of the use of now."""
-_BETWEEN = 0.2
+_BETWEEN = 1.0
 _DISK_SECONDS = 10.0
 _OWN_VOLUMES = ("empty-dir", "configmap", "secret", "downward-api", "projected")
 _DISK_SHARE = 20
@@ -49,16 +50,20 @@ class Stats:
                 pods = {uid: self._observer.of_pod(uid) for uid in self._observer.pods()}
                 now, at = self._clock.now(), self._clock.monotonic()
                 node, used = await asyncio.to_thread(self._read, pods)
-                self._before, self._last = self._last, Look(now, at, node, used, interfaces("self"))
+                if self._last is not None and (self._before is None or self._last.at - self._before.at >= _WINDOW):
+                    self._before = self._last
+                self._last = Look(now, at, node, used, interfaces("self"))
             return self._last
 
     async def pair(self, max_age: float = 0.0) -> tuple[Look, Look]:
-        """Two looks, the newer second: what was used between them is what is used now."""
+        """Two looks, the newer second: what was used between them, in some 10 s where that can be, is what is used
+        now. Who asks for the first time in a while has to wait a second."""
         last = await self.look(max_age)
         if self._before is None or last.at - self._before.at > _PAIR_SECONDS:
+            self._before = last
             await self._clock.sleep(_BETWEEN)
             last = await self.look()
-        return self._before or last, last
+        return self._before, last
 
     async def pods(self) -> Mapping[str, PodUsage]:
         return (await self.look(10.0)).pods

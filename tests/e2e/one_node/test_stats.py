@@ -1,0 +1,210 @@
+"""What a kubelet tells of its node, and to whom.
+
+Sources: test/e2e_node/{summary,resource_metrics,container_metrics}_test.go, KEP-2862 (who may ask for what),
+pkg/kubelet/server/server.go.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e import manifests
+from tests.harness.cluster import Cluster
+from tests.harness.eventually import eventually_sync
+
+Obj = dict[str, Any]
+MIB = 1 << 20
+BUSY = (
+    "dd if=/dev/zero of=/file bs=1k count=200 2>/dev/null; dd if=/dev/zero of=/data/file bs=1k count=300 2>/dev/null; "
+    "x=$(head -c 9000000 /dev/zero | tr '\\0' x); while true; do echo line; n=0; "
+    "while [ $n -lt 2000 ]; do n=$((n+1)); done; sleep 0.3 & wait $!; done"
+)
+
+
+@pytest.fixture(scope="module")
+def busy(cluster: Cluster) -> Iterator[str]:
+    """A namespace with a pod that uses some of everything."""
+    with cluster.namespace("stats") as namespace:
+        container = manifests.shell(
+            BUSY,
+            resources={"limits": {"memory": "80Mi", "cpu": "500m"}},
+            volumeMounts=[{"name": "data", "mountPath": "/data"}, {"name": "fast", "mountPath": "/fast"}],
+        )
+        volumes = [{"name": "data", "emptyDir": {}}, {"name": "fast", "emptyDir": {"medium": "Memory"}}]
+        cluster.apply(manifests.documents(manifests.pod("busy", container, volumes=volumes)), namespace)
+        cluster.wait_ready("app=busy", 1, namespace)
+        yield namespace
+
+
+def raw(cluster: Cluster, path: str) -> str:
+    """By way of the apiserver."""
+    node = cluster.node()["metadata"]["name"]
+    return cluster.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/{path}").stdout
+
+
+def ask(cluster: Cluster, path: str, token: str = "", *, admin: bool = False, post: bool = False) -> tuple[int, str]:
+    """From the kubelet itself."""
+    context = ssl.create_default_context(cafile=str(cluster.data / "pki" / "ca.crt"))
+    if admin:
+        context.load_cert_chain(cluster.data / "pki" / "admin.crt", cluster.data / "pki" / "admin.key")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    url = f"https://{cluster.node_ip()}:10250/{path}"
+    request = urllib.request.Request(url, headers=headers, method="POST" if post else "GET")
+    try:
+        with urllib.request.urlopen(request, context=context, timeout=20) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def between(least: float, value: float, most: float) -> bool:
+    assert least <= value <= most, value
+    return True
+
+
+def test_the_summary(cluster: Cluster, busy: str) -> None:
+    """summary_test.go's expectations of a pod and of the node."""
+
+    def told() -> Obj:
+        found: Obj = json.loads(raw(cluster, "stats/summary"))
+        pod = next(p for p in found["pods"] if p["podRef"]["name"] == "busy")
+        (app,) = pod["containers"]
+        assert app["name"] == "main" and app["memory"]["rssBytes"] > 5 * MIB
+        assert app["rootfs"]["usedBytes"] >= 200 * 1024 and app["logs"]["usedBytes"] > 0
+        assert pod["network"]["rxBytes"] > 0 and app["cpu"]["usageNanoCores"] > 0
+        return found
+
+    found = eventually_sync(told, "everything is measured", within=40, pause=1)
+    pod = next(p for p in found["pods"] if p["podRef"]["name"] == "busy")
+    assert pod["podRef"]["namespace"] == busy
+    (app,) = pod["containers"]
+    for cpu in (app["cpu"], pod["cpu"]):
+        assert between(10_000, cpu["usageNanoCores"], 2e9) and between(1e7, cpu["usageCoreNanoSeconds"], 1e11)
+    for memory in (app["memory"], pod["memory"]):
+        assert between(MIB, memory["workingSetBytes"], 80 * MIB) and memory["workingSetBytes"] <= memory["usageBytes"]
+        assert memory["availableBytes"] == 80 * MIB - memory["workingSetBytes"]
+        assert memory["pageFaults"] > 100 and memory["majorPageFaults"] >= 0
+    assert between(200 * 1024, app["rootfs"]["usedBytes"], 10 * MIB) and app["rootfs"]["inodesUsed"] > 0
+    volumes = {v["name"]: v for v in pod["volume"]}
+    assert between(300 * 1024, volumes["data"]["usedBytes"], MIB)
+    assert volumes["fast"]["capacityBytes"] != volumes["data"]["capacityBytes"]
+    assert between(500 * 1024, pod["ephemeral-storage"]["usedBytes"], 21 * MIB)
+    assert pod["network"]["name"] == "eth0" and pod["process_stats"]["process_count"] >= 1
+    node = found["node"]
+    assert node["nodeName"] == cluster.node()["metadata"]["name"]
+    assert between(100_000, node["cpu"]["usageNanoCores"], 64e9) and node["memory"]["availableBytes"] > 100 * MIB
+    assert {c["name"] for c in node["systemContainers"]} >= {"kubelet", "pods"}
+    for filesystem in (node["fs"], node["runtime"]["imageFs"], node["runtime"]["containerFs"]):
+        assert filesystem["capacityBytes"] > filesystem["availableBytes"] > 0 and filesystem["usedBytes"] > 0
+    assert node["rlimit"]["maxpid"] > node["rlimit"]["curproc"] > 0
+    short = json.loads(raw(cluster, "stats/summary?only_cpu_and_memory=true"))
+    assert "fs" not in short["node"] and all("network" not in p for p in short["pods"])
+
+
+def test_metrics(cluster: Cluster, busy: str) -> None:
+    """What metrics-server and dashboards read, under upstream's names."""
+    labels = f'container="main",namespace="{busy}",pod="busy"'
+    resource = raw(cluster, "metrics/resource")
+    for name in ("cpu_usage_seconds_total", "memory_working_set_bytes", "start_time_seconds"):
+        assert re.search(rf"^container_{name}\{{{labels}\}} [1-9]", resource, re.M) or "0." in resource, name
+    assert re.search(rf'^pod_memory_working_set_bytes\{{namespace="{busy}",pod="busy"\}} \d{{7,}}', resource, re.M)
+    assert re.search(r"^node_cpu_usage_seconds_total [\d.]+ \d{13}$", resource, re.M)
+    assert "resource_scrape_error 0\n" in resource
+    cadvisor = raw(cluster, "metrics/cadvisor").splitlines()
+    of_pod = [line for line in cadvisor if 'pod="busy"' in line and f'namespace="{busy}"' in line]
+    names = {line.partition("{")[0] for line in of_pod if 'container="main"' in line}
+    assert names >= {
+        "container_cpu_usage_seconds_total", "container_cpu_cfs_throttled_periods_total",
+        "container_memory_working_set_bytes", "container_memory_rss", "container_fs_usage_bytes",
+        "container_oom_events_total", "container_spec_memory_limit_bytes", "container_start_time_seconds",
+    }  # fmt: skip
+    assert any(line.startswith("container_network_receive_bytes_total") and 'container=""' in line for line in of_pod)
+    assert "machine_memory_bytes" in {line.split(" ")[0] for line in cadvisor}
+    own = raw(cluster, "metrics")
+    for name in ("kubelet_running_pods", "kubelet_http_requests_total", "process_resident_memory_bytes"):
+        assert re.search(rf"^{name}(\{{.*\}})? \S+$", own, re.M), name
+    assert re.search(r'^prober_probe_total\{.*probe_type="Readiness"', raw(cluster, "metrics/probes"), re.M)
+
+
+def test_what_else_is_told(cluster: Cluster, busy: str) -> None:
+    assert raw(cluster, "healthz") == "ok"
+    assert raw(cluster, "healthz/ping") == "ok"
+    assert "[+]syncloop ok" in raw(cluster, "healthz?verbose")
+    told = json.loads(raw(cluster, "configz"))["kubeletconfig"]
+    assert told["kind"] == "KubeletConfiguration" and told["authorization"]["webhook"]["cacheAuthorizedTTL"] == "5m0s"
+    pods = {p["metadata"]["name"]: p for p in json.loads(raw(cluster, "pods"))["items"]}
+    assert pods["busy"]["status"]["phase"] == "Running"
+    assert "busy" in [p["metadata"]["name"] for p in json.loads(raw(cluster, "runningpods/"))["items"]]
+    assert "<pre>" in raw(cluster, "logs/")
+    at = f"{busy}/busy/main"
+    assert ask(cluster, f"run/{at}?cmd=echo+hello", admin=True, post=True) == (200, "hello\n")
+    code, text = ask(cluster, f"run/{at}?cmd=ls+/none", admin=True, post=True)
+    assert code == 500 and text.startswith("command 'ls /none' exited with 1: ls: /none: No such file or directory")
+    code, text = ask(cluster, f"checkpoint/{at}", admin=True, post=True)
+    assert code == 500 and text.startswith(f"checkpointing of {at} failed")
+    assert ask(cluster, f"containerLogs/{busy}/nobody/main", admin=True) == (404, 'pod "nobody" does not exist')
+    code, text = ask(cluster, f"containerLogs/{busy}/busy/other", admin=True)
+    assert (code, text) == (404, 'container "other" not found in pod "busy"')
+    assert ask(cluster, f"containerLogs/{at}?tailLines=0", admin=True) == (200, "")
+    assert ask(cluster, f"containerLogs/{at}?tailLines=2", admin=True) == (200, "line\nline\n")
+    assert ask(cluster, f"containerLogs/{at}?limitBytes=3", admin=True) == (200, "lin")
+    assert ask(cluster, f"containerLogs/{at}?stream=Stdout&tailLines=2", admin=True)[0] == 422
+
+
+def test_who_may_ask_for_what(cluster: Cluster, busy: str) -> None:
+    """A token is its account's, judged by a TokenReview; what it may is a SubjectAccessReview of nodes/stats,
+    nodes/metrics, nodes/log, nodes/pods, nodes/configz, nodes/healthz, else of nodes/proxy. A refusal is forgotten after
+    30 s, so each account is asked about after it was granted."""
+    granted = {"metrics": "nodes/metrics", "pods": "nodes/pods", "proxy": "nodes/proxy", "none": ""}
+    grants = manifests.documents(*(one for name, what in granted.items() for one in grant(busy, name, what)))
+    cluster.apply(grants, busy)
+    tokens = {name: cluster.kubectl("create", "token", name, namespace=busy).stdout.strip() for name in granted}
+    try:
+        allowed = {
+            "metrics": {"metrics", "metrics/cadvisor", "metrics/resource"},
+            "pods": {"pods", "runningpods/"},
+            "proxy": {"pods", "runningpods/", "configz", "healthz", f"containerLogs/{busy}/busy/main?tailLines=1"},
+            "none": set[str](),
+        }
+        paths = set().union(*allowed.values()) | {"stats/summary", "logs/"}
+        found = {name: {path for path in paths if ask(cluster, path, tokens[name])[0] == 200} for name in allowed}
+        assert found == allowed
+        account = f"system:serviceaccount:{busy}:none"
+        said = f"Forbidden (user={account}, verb=get, resource=nodes, subresource(s)=[configz proxy])\n"
+        assert ask(cluster, "configz", tokens["none"]) == (403, said)
+        assert ask(cluster, "configz", "eyJ.no.token") == (401, "Unauthorized")
+        assert ask(cluster, "healthz") == (401, "Unauthorized")
+        code, text = ask(cluster, f"run/{busy}/busy/main?cmd=id", tokens["proxy"], post=True)
+        assert code == 403 and "verb=create, resource=nodes, subresource(s)=[proxy]" in text
+    finally:
+        cluster.kubectl("delete", "-f", "-", stdin=grants, namespace=busy)
+
+
+def grant(namespace: str, name: str, resource: str) -> list[Obj]:
+    """An account that may get this of nodes."""
+    group, role = "rbac.authorization.k8s.io", f"stats-{name}"
+    rules = [{"apiGroups": [""], "resources": [resource], "verbs": ["get"]}]
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+    made: list[Obj] = [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}]
+    if resource:
+        version, of = f"{group}/v1", {"apiGroup": group, "kind": "ClusterRole", "name": role}
+        meta = {"name": role}
+        made += [
+            {"apiVersion": version, "kind": "ClusterRole", "metadata": meta, "rules": rules},
+            {
+                "apiVersion": version,
+                "kind": "ClusterRoleBinding",
+                "metadata": meta,
+                "roleRef": of,
+                "subjects": [subject],
+            },
+        ]
+    return made
