@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -169,9 +170,11 @@ def _env_file(volume: Path, path: str) -> str | None:
     """Of a file that a container wrote: no link in it leads out of the volume, and nothing but a file is read."""
     if not os.path.isfile(volume / path):
         return None
-    descriptor = sub_path.walk(volume, path)
+    found = sub_path.walk(volume, path)
     try:
-        with open(f"/proc/self/fd/{descriptor}", "rb") as file:
-            return file.read(_LARGEST_ENV_FILE).decode(errors="surrogateescape")
+        descriptor = os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     finally:
-        os.close(descriptor)
+        os.close(found)
+    with open(descriptor, "rb") as file:
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        return file.read(_LARGEST_ENV_FILE).decode(errors="surrogateescape") if is_file else None

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from kubelet.docker.config.parts import Accounts, Surroundings
 from kubelet.pods.environment import ConfigError
 
+_IDS = 1 << 32
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -57,6 +59,11 @@ class _Account(NamedTuple):
     group: str
 
 
+def _is_id(text: str) -> bool:
+    """Of a user or group: an image may say anything."""
+    return text.isascii() and text.isdigit() and len(text) <= len(str(_IDS)) and int(text) < _IDS
+
+
 def _rows(text: str) -> Iterator[list[str]]:
     return (line.split(":") for line in text.splitlines() if line and not line.startswith("#"))
 
@@ -65,21 +72,21 @@ def _account(user: str, accounts: Accounts) -> _Account:
     """Of a user given by name or number. Who is not in the image has group 0; a name that is not there is for Docker
     to refuse."""
     for row in _rows(accounts.passwd):
-        if len(row) >= 4 and user in (row[0], row[2]) and row[2].isdigit() and row[3].isdigit():
+        if len(row) >= 4 and user in (row[0], row[2]) and _is_id(row[2]) and _is_id(row[3]):
             return _Account(row[0], row[2], row[3])
-    return _Account("", user if user.isdigit() else "0", "0")
+    return _Account("", user if _is_id(user) else "0", "0")
 
 
 def _group_id(group: str, accounts: Accounts) -> str:
-    if group.isdigit():
+    if _is_id(group):
         return group
     rows = _rows(accounts.group)
-    return next((row[2] for row in rows if len(row) >= 3 and row[0] == group and row[2].isdigit()), "0")
+    return next((row[2] for row in rows if len(row) >= 3 and row[0] == group and _is_id(row[2])), "0")
 
 
 def _memberships(name: str, accounts: Accounts) -> Iterator[str]:
     rows = _rows(accounts.group)
-    return (row[2] for row in rows if len(row) >= 4 and name and name in row[3].split(",") and row[2].isdigit())
+    return (row[2] for row in rows if len(row) >= 4 and name and name in row[3].split(",") and _is_id(row[2]))
 
 
 def check_not_root(user: int | None, image_user: str, spec: Mapping[str, Any], pod: Mapping[str, Any]) -> None:

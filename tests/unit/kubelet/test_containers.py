@@ -341,6 +341,13 @@ def test_who_a_container_runs_as(
     assert (made.name, made.groups, made.known) == expected
 
 
+def test_an_image_may_claim_any_number() -> None:
+    odd = Accounts("web:x:99999999999:1::/:/\nweb:x:\u00b2:1::/:/\n", "a:x:4294967296:web\nb:x:\u00b2:0,\n")
+    made = users.of({"runAsUser": 33}, {}, surroundings(accounts=odd, image_user="web"))
+    assert made == users.User("33", (), "33:0:0")
+    assert users.of({}, {}, surroundings(accounts=odd, image_user="web")).known == "0:0:0"
+
+
 def test_without_the_images_accounts_docker_knows_but_for_strict() -> None:
     assert users.of({"runAsUser": 33}, {}, surroundings()) == users.User("33")
     with pytest.raises(ConfigError, match="Strict"):
