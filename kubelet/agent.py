@@ -100,7 +100,8 @@ async def serve(daemon: Daemon) -> None:
     node_informer = Informer(client, NODES, fields=f"metadata.name={args.node_name}", clock=clock)
     services = Informer(client, SERVICES, clock=clock)
     lookup = Lookup(client, clock)
-    volumes = Volumes(root, lookup, clock)
+    docker_images = DockerImages(runtime)
+    volumes = Volumes(root, lookup, clock, docker_images.export)
     volumes.host_ip = facts.host_ip
     observer = Observer(runtime, clock)
     commands, http = Commands(runtime, clock), Http()
@@ -112,7 +113,6 @@ async def serve(daemon: Daemon) -> None:
     refresher = Refresher(client, pod_informer, lookup, volumes, clock, config.sync_seconds, pods.retry_volumes)
     observer.on_change(pods.container_changed)
     network = PodNetwork(runtime, observer.sandboxes)
-    docker_images = DockerImages(runtime)
     credentials = Credentials(lookup.secret, lambda pod, *news: recorder.event(pod, "Warning", *news), root)
     pulls = Pulls(docker_images, credentials, root, config, clock)
     images = Images(docker_images, credentials, pulls, clock)

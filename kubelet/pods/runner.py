@@ -123,6 +123,7 @@ class Runner:
         if spec is None:
             raise ValueError(f"pod {pod['metadata']['name']} has no container {name}")
         image = await self._image(pod, spec, attempt, wake)
+        await self._show_images(pod, spec, attempt, wake)
         try:
             around = await self._preparing.container(pod, spec, attempt, sandbox, image)
             container_config.body(spec, pod, attempt, around)
@@ -164,8 +165,24 @@ class Runner:
         self._say(pod, spec["name"], "Warning", "Failed", f"Error: {text}")
         raise self._failed("CreateContainerError", text, attempt, _CREATE_RETRY) from error
 
-    async def _image(self, pod: Obj, spec: Mapping[str, Any], attempt: int, wake: Callable[[], None]) -> Image:
-        asker = f"{pod['metadata']['uid']}/{spec['name']}/{attempt}"
+    async def _show_images(self, pod: Obj, spec: Mapping[str, Any], attempt: int, wake: Callable[[], None]) -> None:
+        """Those that are volumes of the container."""
+        for volume in self._volumes.missing_images(pod, spec):
+            source = volume["image"]
+            wanted = {"image": source.get("reference", ""), "imagePullPolicy": source.get("pullPolicy")}
+            whose = f"volume {volume['name']}"
+            image = await self._image(pod, {"name": spec["name"], **wanted}, attempt, wake, whose)
+            try:
+                await self._volumes.show_image(pod, volume, image.id)
+            except (RuntimeFailure, OSError) as error:
+                text = f"failed to mount image volume {volume['name']}: {error}"
+                self._say(pod, spec["name"], "Warning", "Failed", f"Error: {text}")
+                raise self._failed("CreateContainerError", text, attempt, _CREATE_RETRY) from error
+
+    async def _image(
+        self, pod: Obj, spec: Mapping[str, Any], attempt: int, wake: Callable[[], None], whose: str = ""
+    ) -> Image:
+        asker = f"{pod['metadata']['uid']}/{whose or spec['name']}/{attempt}"
 
         def say(type_: str, reason: str, message: str) -> None:
             self._say(pod, spec["name"], type_, reason, message)

@@ -1,14 +1,14 @@
 """What a container sees of its pod's volumes: volumeMounts as Docker's bind mounts. `plan` is pure, `bind` does it.
 
 A subPath, and what is to be read-only all the way down, is bound to a place of the container's own first.
-Source: kubelet_pods.go makeMounts; https://github.com/kubernetes/enhancements/tree/master/keps/sig-node/3857-rro-mounts
+Source: kubelet_pods.go makeMounts
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from client import log
 from kubelet.docker.config.parts import Mount
 from kubelet.pods.environment import ConfigError, expand
-from kubelet.volumes import sub_path
+from kubelet.volumes import read_only, sub_path
 
 _log = log.get("volumes")
 _REFERENCE = re.compile(r"\$(?:\$|\(([^()]*)\))")
@@ -27,7 +27,9 @@ class Place(NamedTuple):
     """Where a volume is on the machine."""
 
     path: Path
-    read_only: bool
+    read_only: bool = False
+    inert: bool = False
+    """The mount there allows nothing but reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def plan(
     places: Mapping[str, Place],
     environment: Mapping[str, str],
     pod_directory: Path,
-    can_freeze: Callable[[], bool],
+    node_can: bool = read_only.NODE_CAN,
 ) -> list[Planned]:
     """`places` by volume name. ConfigError when the spec does not fit together."""
     planned = []
@@ -55,14 +57,14 @@ def plan(
         place = places.get(name)
         if place is None:
             raise ConfigError(f'cannot find volume "{name}" to mount into container "{container["name"]}"')
-        path, frozen = _sub_path(mount, environment), is_recursively_read_only(mount, can_freeze)
+        path, frozen = _sub_path(mount, environment), read_only.is_recursive(mount, node_can)
         own = pod_directory / "volume-subpaths" / name / container["name"] / str(index)
         bound = own if path or frozen else None
         made = Mount(
             str(bound or place.path),
             target if target.startswith("/") else f"/{target}",
-            # What is frozen needs no more of it; Docker would set the flags of the topmost mount anew.
-            (bool(mount.get("readOnly")) or place.read_only) and not frozen,
+            # Docker would set the flags of the topmost mount anew.
+            (bool(mount.get("readOnly")) or place.read_only) and not (frozen or place.inert),
             _PROPAGATION.get(mount.get("mountPropagation") or "", ""),
         )
         planned.append(Planned(made, name, bound, place.path, path, frozen))
@@ -82,36 +84,6 @@ def _sub_path(mount: Mapping[str, Any], environment: Mapping[str, str]) -> str:
     if ".." in path.split("/"):
         raise ConfigError(f"unable to provision SubPath `{path}`: must not contain '..'")
     return path
-
-
-def is_recursively_read_only(mount: Mapping[str, Any], can_freeze: Callable[[], bool]) -> bool:
-    """ConfigError when that is asked for and cannot be had."""
-    asked, name = mount.get("recursiveReadOnly") or "Disabled", mount["name"]
-    if asked == "Disabled":
-        return False
-    wanted = f'volume "{name}" requested recursive read-only mode, but it is not'
-    if not mount.get("readOnly"):
-        raise ConfigError(f"failed to resolve recursive read-only mode: {wanted} read-only")
-    if (mount.get("mountPropagation") or "None") != "None":
-        propagation = mount["mountPropagation"]
-        text = f'{wanted} compatible with propagation "{propagation}"'
-        raise ConfigError(f"failed to resolve recursive read-only mode: {text}")
-    able = can_freeze()
-    if asked == "Enabled" and not able:
-        raise ConfigError(f"failed to resolve recursive read-only mode: {wanted} supported by the runtime")
-    return able
-
-
-def status(container: Mapping[str, Any], can_freeze: Callable[[], bool]) -> list[dict[str, Any]]:
-    """`volumeMounts` of a container's status."""
-    told = []
-    for mount in container.get("volumeMounts") or []:
-        entry = {"name": mount["name"], "mountPath": mount["mountPath"]}
-        if mount.get("readOnly"):
-            recursive = is_recursively_read_only(mount, can_freeze)
-            entry |= {"readOnly": True, "recursiveReadOnly": "Enabled" if recursive else "Disabled"}
-        told.append(entry)
-    return told
 
 
 def bind(planned: Sequence[Planned], container: str) -> None:

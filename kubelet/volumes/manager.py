@@ -8,6 +8,7 @@ file beside this one.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
@@ -37,6 +38,7 @@ from kubelet.volumes import (
 )
 from kubelet.volumes.base import Context, Objects, Payload, VolumeError
 from kubelet.volumes.claims import Source, Unprocessed
+from kubelet.volumes.images import Export, ImageVolumes
 
 _log = log.get("volumes")
 _DEFAULT_MODE = 0o644
@@ -59,8 +61,9 @@ SayFailed = Callable[[str], None]
 
 
 class Volumes:
-    def __init__(self, root: Path, lookup: Lookup, clock: Clock) -> None:
+    def __init__(self, root: Path, lookup: Lookup, clock: Clock, export: Export) -> None:
         self._root, self._lookup, self._clock = root, lookup, clock
+        self._images = ImageVolumes(root, export)
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._sources: dict[tuple[str, str], Source] = {}
         """What claims were found to be, by uid of the pod and name of its volume."""
@@ -152,6 +155,8 @@ class Volumes:
                 await asyncio.to_thread(empty_dir.set_up, source.spec, directory, ready, size, group)
             case "nfs":
                 await network_fs.set_up(source.spec, directory, source.options, source.read_only)
+            case "image":
+                pass  # containers that mount it ask for it
             case _:
                 raise VolumeError(f"volumes of kind {source.kind} are not supported on this node")
 
@@ -209,11 +214,22 @@ class Volumes:
                 except Unprocessed as error:
                     raise VolumeError(str(error)) from error
                 read_only = source.read_only or source.kind in FILES
-                sources[volume["name"]] = container_mounts.Place(self._path(uid, source), read_only)
-        planned = container_mounts.plan(container, sources, environment, self.pod_directory(uid), mounts.can_freeze)
+                place = container_mounts.Place(self._path(uid, source), read_only, source.kind == "image")
+                sources[volume["name"]] = place
+        planned = container_mounts.plan(container, sources, environment, self.pod_directory(uid))
         if any(each.bound for each in planned):
             await asyncio.to_thread(container_mounts.bind, planned, container["name"])
         return [each.mount for each in planned]
+
+    def missing_images(self, pod: Obj, container: Mapping[str, Any]) -> list[Obj]:
+        """Its volumes of kind image that are not shown yet: each is to be pulled, and given to `show_image`."""
+        wanted = {mount["name"] for mount in container.get("volumeMounts") or []}
+        volumes = (v for v in pod["spec"].get("volumes") or [] if v.get("image") and v["name"] in wanted)
+        return [v for v in volumes if not os.path.ismount(self._path(pod["metadata"]["uid"], claims.own(v)))]
+
+    async def show_image(self, pod: Obj, volume: Mapping[str, Any], image_id: str) -> None:
+        uid = pod["metadata"]["uid"]
+        await self._images.show(uid, volume["name"], image_id, self._path(uid, claims.own(volume)))
 
     # The end.
 
@@ -225,7 +241,10 @@ class Volumes:
             self._waiting_since.pop(uid, None)
             directory = self.pod_directory(uid)
             if directory.exists():
+                had_images = (directory / "volumes/kubernetes.io~image").exists()
                 await asyncio.to_thread(_remove, uid, directory)
+                if had_images:
+                    await self._images.collect()
                 self._lookup.forget_pod(uid)
         self._locks.pop(uid, None)
 

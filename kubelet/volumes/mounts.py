@@ -9,7 +9,6 @@ import ctypes
 import errno
 import os
 import struct
-from functools import cache
 from pathlib import Path
 
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC = 1, 2, 4, 8, 32, 4096, 16384
@@ -54,9 +53,7 @@ def bind(descriptor: int, target: Path) -> None:
 
 
 def bind_inert(source: Path, target: Path) -> None:
-    """`source` at `target`, with nothing to be written, run or opened as a device. Quiet when it is there already."""
-    if os.path.ismount(target):
-        return
+    """`source` at `target`, with nothing to be written, run or opened as a device."""
     _call(target, "mount", os.fsencode(source), os.fsencode(target), None, _BIND, None)
     flags = _BIND | _REMOUNT | _RDONLY | _NOSUID | _NODEV | _NOEXEC
     _call(target, "mount", None, os.fsencode(target), None, flags, None)
@@ -66,13 +63,6 @@ def freeze(target: Path) -> None:
     """The mount there and all below it become read-only, and hear of no mounts elsewhere."""
     attributes = struct.pack("QQQQ", _ATTR_RDONLY, 0, _PRIVATE, 0)
     _call(target, "syscall", _MOUNT_SETATTR, _AT_FDCWD, os.fsencode(target), _AT_RECURSIVE, attributes, 32)
-
-
-@cache
-def can_freeze() -> bool:
-    """Whether this machine's kernel has mount_setattr: without a right call it says what is wrong with the call."""
-    _libc.syscall(_MOUNT_SETATTR, -1, b"", 0, 0, 0)
-    return ctypes.get_errno() != errno.ENOSYS
 
 
 def unmount_below(directory: Path) -> None:

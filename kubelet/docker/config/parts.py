@@ -23,9 +23,10 @@ class Mount:
 
     def body(self) -> Obj:
         body: Obj = {"Type": "bind", "Source": self.source, "Target": self.target, "ReadOnly": self.read_only}
-        if self.propagation:
-            body["BindOptions"] = {"Propagation": self.propagation}
-        return body
+        options: Obj = {"Propagation": self.propagation} if self.propagation else {}
+        if self.read_only:  # from Engine 25 on it would reach all the way down, which a mount has to ask for
+            options["ReadOnlyNonRecursive"] = True
+        return {**body, "BindOptions": options} if options else body
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from kubelet.pods.model import (
 )
 from kubelet.pods.sync.plan import Memory, Plan
 from kubelet.pods.sync.restarts import LOST, restarts
+from kubelet.volumes import read_only
 
 _MESSAGES_OF_POD = 12 * 1024
 """Bytes of termination messages in one pod's status, shared out among its containers."""
@@ -100,6 +101,8 @@ def _status(
     }
     if old.get("containerID"):
         result["containerID"] = old["containerID"]
+    if spec.get("volumeMounts"):
+        result["volumeMounts"] = read_only.status(spec)
     if latest is None:
         _fill_vanished(result, old, pod, spec, over)
     else:

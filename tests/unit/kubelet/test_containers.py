@@ -167,7 +167,10 @@ def test_container_body() -> None:
     assert host["NetworkMode"] == host["IpcMode"] == "container:sb"
     assert host["CapDrop"] == ["ALL"] and host["ReadonlyRootfs"]
     assert "no-new-privileges" in host["SecurityOpt"]
-    assert host["Mounts"] == [{"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": True}]
+    options = {"ReadOnlyNonRecursive": True}
+    assert host["Mounts"] == [
+        {"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": True, "BindOptions": options}
+    ]
     assert body["Labels"]["io.kubernetes.container.restart-count"] == "3"
     assert container_name("app", pod(), 3) == "k8s_app_web_default_u-1_3"
 

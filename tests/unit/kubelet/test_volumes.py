@@ -15,7 +15,7 @@ from api.errors import Forbidden
 from api.meta import Obj
 from client.clock import FakeClock
 from kubelet.pods.environment import ConfigError
-from kubelet.volumes import atomic, claims, container_mounts, empty_dir, network_fs, ownership, sub_path
+from kubelet.volumes import atomic, claims, container_mounts, empty_dir, network_fs, ownership, read_only, sub_path
 from kubelet.volumes.base import File, VolumeError
 from kubelet.volumes.claims import Source, Unprocessed
 from kubelet.volumes.container_mounts import Place
@@ -49,6 +49,10 @@ class Objects:
         pass
 
 
+async def no_images(image_id: str, directory: Path) -> None:
+    raise AssertionError(image_id)
+
+
 def using(*volumes: Obj, **spec: Any) -> Obj:
     """A pod whose container mounts all of its volumes."""
     made = pod(volumes=list(volumes), **spec)
@@ -60,7 +64,7 @@ def using(*volumes: Obj, **spec: Any) -> Obj:
 class Node:
     def __init__(self, root: Path, **found: Obj) -> None:
         self.clock, self.objects = FakeClock(), Objects(**found)
-        self.volumes = Volumes(root, cast(Any, self.objects), self.clock)
+        self.volumes = Volumes(root, cast(Any, self.objects), self.clock, no_images)
         self.said: list[str] = []
 
     async def fails(self, obj: Obj) -> list[str]:
@@ -383,7 +387,7 @@ def test_a_directory_swapped_for_a_link_between_two_looks(tmp_path: Path, monkey
 def _plan(mount: Obj, environment: dict[str, str] | None = None, able: bool = True) -> container_mounts.Planned:
     container = {"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/m", **mount}]}
     places = {"v": Place(Path("/vol"), False)}
-    (planned,) = container_mounts.plan(container, places, environment or {}, Path("/pod"), lambda: able)
+    (planned,) = container_mounts.plan(container, places, environment or {}, Path("/pod"), able)
     return planned
 
 
@@ -428,7 +432,7 @@ def test_what_status_tells_of_mounts() -> None:
         {"name": "b", "mountPath": "/b", "readOnly": True},
         {"name": "c", "mountPath": "/c", "readOnly": True, "recursiveReadOnly": "IfPossible"},
     ]
-    assert container_mounts.status({"volumeMounts": mounts}, lambda: True) == [
+    assert read_only.status({"volumeMounts": mounts}, True) == [
         {"name": "a", "mountPath": "/a"},
         {"name": "b", "mountPath": "/b", "readOnly": True, "recursiveReadOnly": "Disabled"},
         {"name": "c", "mountPath": "/c", "readOnly": True, "recursiveReadOnly": "Enabled"},

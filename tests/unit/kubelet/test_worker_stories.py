@@ -146,7 +146,7 @@ class Node:
         client = cast(Any, self.api)
         recorder = cast(Any, self.recorder)
         self.observer = Observer(runtime, self.clock)
-        volumes = Volumes(root, cast(Any, None), self.clock)
+        volumes = Volumes(root, cast(Any, None), self.clock, cast(Any, None))
         facts = Facts("n1", "192.0.2.1", ("10.96.0.10",), "cluster.local")
         runner = Runner(
             runtime, self.observer, images(Registry(None, set()), root, self.clock), volumes, cast(Any, None),
