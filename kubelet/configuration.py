@@ -57,6 +57,13 @@ def seconds(value: Any) -> float:
         raise ValueError(str(error)) from error
 
 
+def restart_delay(value: Any) -> float:
+    found = seconds(value)
+    if not 1 <= found <= 300:
+        raise ValueError("must be between 1s and 300s")
+    return found
+
+
 def whole(least: int = 0, most: int = (1 << 31) - 1) -> Callable[[Any], int]:
     def read_value(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
@@ -170,6 +177,7 @@ class Configuration:
     log_files: int = _row("containerLogMaxFiles", whole(2), 5)
     # Volumes.
     sync_seconds: float = _row("syncFrequency", seconds, "1m0s")
+    longest_restart_delay_seconds: float = _row("crashLoopBackOff.maxContainerRestartPeriod", restart_delay, "5m0s")
     # Names that pods look up.
     cluster_dns: tuple[str, ...] = _row("clusterDNS", words, [])
     cluster_domain: str = _row("clusterDomain", text, "")

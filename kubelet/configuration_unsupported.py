@@ -93,7 +93,6 @@ UNSUPPORTED: Mapping[str, tuple[object, str]] = {
     "showHiddenMetricsForVersion": ("", _NOT_HERE),
     "volumePluginDir": (None, _NOT_HERE),
     "logging": (None, f"{_ON_COMMAND_LINE}: -v"),
-    "crashLoopBackOff.maxContainerRestartPeriod": ("5m0s", _FIXED),
     "memoryThrottlingFactor": (None, _CGROUPS),
     "tracing": (None, _NOT_HERE),
     "podLogsDir": (None, _OWN_ENGINE),

@@ -233,8 +233,8 @@ def is_terminal(pod: Mapping[str, Any]) -> bool:
 
 
 def grace_period(pod: Mapping[str, Any]) -> int:
-    """Seconds: the deletion's own grace when the pod is being deleted, else the spec's."""
+    """Seconds: the deletion's own grace when the pod is being deleted, else the spec's. There is always one."""
     grace = pod["metadata"].get("deletionGracePeriodSeconds")
     if grace is None:
         grace = pod["spec"].get("terminationGracePeriodSeconds")
-    return 30 if grace is None else int(grace)
+    return 30 if grace is None else max(1, int(grace))

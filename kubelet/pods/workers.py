@@ -35,6 +35,7 @@ from kubelet.pods.runner import Runner, TryFailed
 from kubelet.pods.status import build as statuses
 from kubelet.pods.status.conditions import merged
 from kubelet.pods.status_manager import StatusManager
+from kubelet.pods.sync import wind_down
 from kubelet.pods.sync.decide import decide
 from kubelet.pods.sync.plan import (
     Action,
@@ -87,7 +88,7 @@ class PodWorker:
         self.again = False
         """The same static pod is wanted once more: its containers are kept to be counted on."""
         self._status: Obj = {}
-        self._memory = Memory()
+        self._memory = Memory(longest_delay=shared.runner.facts.configuration.longest_restart_delay_seconds)
         self.admitted = False
         """The node has taken it on: what it asks for is taken from the others."""
         self._kept: Ending | None = None
@@ -134,8 +135,6 @@ class PodWorker:
         elif is_terminal(self.view):
             return
         memory.ending = replace(ending, grace=min((g for g in graces if g is not None), default=None))
-        if memory.stopping_since is None:
-            memory.stopping_since = self._shared.clock.now()
         self.wake()
 
     @property
@@ -187,8 +186,8 @@ class PodWorker:
         if not self._begun:
             await self._begin()
         pod, now = self.view, clock.now()
-        if self._memory.stopping_since is None and (is_deleting(pod) or is_terminal(pod)):
-            self._memory.stopping_since = now
+        if is_deleting(pod) or is_terminal(pod) or self._memory.ending is not None:
+            wind_down.begin(pod, self._memory, now)
         self._prober.sync(pod, observed, ending=self._memory.stopping_since is not None)
         self._memory.probes = self._prober.results
         plan = decide(pod, observed, self._memory, now)

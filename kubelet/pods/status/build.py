@@ -18,6 +18,7 @@ from kubelet.pods.model import PodContainers, is_terminal
 from kubelet.pods.qos import qos_class
 from kubelet.pods.status.conditions import conditions
 from kubelet.pods.status.containers import container_statuses
+from kubelet.pods.status.lost import settled
 from kubelet.pods.status.phase import phase
 from kubelet.pods.sync.plan import Memory, Plan
 
@@ -43,6 +44,8 @@ def build(
     ending = memory.ending or plan.ending
     refused = ending is not None and not observed.everything() and not old.get("containerStatuses")
     status.update({"containerStatuses": []} if refused else container_statuses(pod, observed, memory, plan))
+    if not observed.running() and (ending is not None or is_deleting(pod) or is_terminal(pod)):
+        status.update(settled(pod, status))
     dead = not observed.running()
     if is_terminal(pod):
         status["phase"] = old["phase"]

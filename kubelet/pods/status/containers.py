@@ -18,6 +18,7 @@ from kubelet.pods.model import (
     spec_ephemeral_containers,
     spec_init_containers,
 )
+from kubelet.pods.status.lost import unknown_end
 from kubelet.pods.sync.plan import Memory, Plan
 from kubelet.pods.sync.restarts import LOST, restarts
 from kubelet.volumes import read_only
@@ -29,7 +30,6 @@ _KINDS = (
     ("initContainerStatuses", spec_init_containers),
     ("ephemeralContainerStatuses", spec_ephemeral_containers),
 )
-_LOST_IN_DELETION = "The container could not be located when the pod was terminated"
 _LOST = "The container could not be located when the pod was deleted.  The container used to be Running"
 
 
@@ -151,17 +151,10 @@ def _fill_vanished(
         result["state"] = state
         result["ready"] = bool(old.get("ready"))
     elif "running" in state:
-        lost = {
-            "exitCode": LOST,
-            "reason": "ContainerStatusUnknown",
-            "message": _LOST_IN_DELETION if over else _LOST,
-            "startedAt": None,
-            "finishedAt": None,
-        }
         if over or not restarts(pod, spec, LOST):
-            result["state"] = {"terminated": lost}
+            result["state"] = {"terminated": unknown_end()}
         else:
-            result["lastState"] = {"terminated": lost}
+            result["lastState"] = {"terminated": unknown_end(_LOST)}
 
 
 def _fill_held_back(result: Obj, name: str, memory: Memory, plan: Plan) -> None:

@@ -67,9 +67,12 @@ class Memory:
     """Containers being stopped, by id: the moment SIGKILL is due."""
     sandbox_failure: Failure | None = None
     stopping_since: datetime | None = None
-    """When this worker first saw the pod deleted, ended or finished: its grace counts from there."""
+    """When this worker saw the pod deleted, ended or finished, or its grace cut: the grace counts from there."""
+    stopping_grace: int = 0
     ending: Ending | None = None
     """The node has decided that this pod fails."""
+    longest_delay: float = 300.0
+    """The most seconds of crash-loop back-off."""
 
 
 @dataclass(slots=True)

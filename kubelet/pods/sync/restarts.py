@@ -22,8 +22,6 @@ from kubelet.pods.model import (
 from kubelet.pods.sync.plan import Memory, Plan, Remove, StartContainer
 
 FIRST_DELAY = 10.0
-LONGEST_DELAY = 300.0
-RESET_AFTER = 2 * LONGEST_DELAY
 LOST = 137
 """The exit code of a container that ran and is not to be found."""
 _STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
@@ -123,12 +121,12 @@ def consider(
     back_off: BackOff | None = memory.back_offs.get(name)
     if latest is not None and latest.sandbox_id == sandbox.id and not renewed:
         ended = latest.finished_at or now
-        until = _held_until(back_off, ended)
+        until = _held_until(back_off, ended, memory.longest_delay)
         if until is not None and now < until and back_off is not None:
             plan.waiting[name] = back_off_message(back_off.delay, name, pod)
             plan.wake(until)
             return
-        back_off = _next(back_off, ended, now)
+        back_off = _next(back_off, ended, now, memory.longest_delay)
     plan.actions.append(StartContainer(name, attempt, back_off))
 
 
@@ -136,16 +134,21 @@ def changed(spec: Mapping[str, Any] | None, container: Container) -> bool:
     return spec is not None and bool(container.spec_hash) and container.spec_hash != spec_hash(spec)
 
 
-def _held_until(back_off: BackOff | None, ended: datetime) -> datetime | None:
-    if back_off is None or (ended - back_off.updated).total_seconds() > RESET_AFTER:
+def _held_until(back_off: BackOff | None, ended: datetime, longest: float) -> datetime | None:
+    if back_off is None or _is_forgotten(back_off, ended, longest):
         return None
     return ended + timedelta(seconds=back_off.delay)
 
 
-def _next(back_off: BackOff | None, ended: datetime, now: datetime) -> BackOff:
-    if back_off is None or (ended - back_off.updated).total_seconds() > RESET_AFTER:
-        return BackOff(FIRST_DELAY, now)
-    return BackOff(min(back_off.delay * 2, LONGEST_DELAY), now)
+def _next(back_off: BackOff | None, ended: datetime, now: datetime, longest: float) -> BackOff:
+    if back_off is None or _is_forgotten(back_off, ended, longest):
+        return BackOff(min(FIRST_DELAY, longest), now)
+    return BackOff(min(back_off.delay * 2, longest), now)
+
+
+def _is_forgotten(back_off: BackOff, ended: datetime, longest: float) -> bool:
+    """It ran well for twice the longest delay."""
+    return (ended - back_off.updated).total_seconds() > 2 * longest
 
 
 def back_off_message(delay: float, name: str, pod: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ def wind_down(
     finish: bool,
 ) -> Plan:
     """End everything of the pod. `finish`: nothing of it is to stay, not even logs."""
-    left = grace_left(pod, memory, now)
+    left = _grace_left(pod, memory, now)
     running = observed.running()
     order = [c["name"] for c in spec_init_containers(pod) if is_sidecar(c)]
     for container in sorted(running, key=lambda c: c.name in order):
@@ -52,13 +52,24 @@ def wind_down(
     return plan
 
 
-def grace_left(pod: Mapping[str, Any], memory: Memory, now: datetime) -> int:
-    """Seconds of grace the pod has from now on: its own, or less if whoever ends it says so."""
+def begin(pod: Mapping[str, Any], memory: Memory, now: datetime) -> None:
+    """The pod is to go: its grace runs from now on, unless it runs already and is no longer than before."""
+    grace = _grace(pod, memory)
+    if memory.stopping_since is None or grace < memory.stopping_grace:
+        memory.stopping_since, memory.stopping_grace = now, grace
+
+
+def _grace(pod: Mapping[str, Any], memory: Memory) -> int:
+    """Seconds: its own, or less if whoever ends it says so (pod_workers.go, calculateEffectiveGracePeriod)."""
     grace = grace_period(pod)
-    if memory.ending is not None and memory.ending.grace is not None:
-        grace = min(grace, memory.ending.grace)
-    since = memory.stopping_since or now
-    return max(0, grace - int((now - since).total_seconds())) if grace else 0
+    ending = memory.ending
+    return grace if ending is None or ending.grace is None else min(grace, max(1, ending.grace))
+
+
+def _grace_left(pod: Mapping[str, Any], memory: Memory, now: datetime) -> int:
+    if memory.stopping_since is None:
+        return _grace(pod, memory)
+    return max(0, memory.stopping_grace - int((now - memory.stopping_since).total_seconds()))
 
 
 def kill(

@@ -85,7 +85,8 @@ async def test_a_pod_whose_hook_hangs_can_be_deleted(make: list[Node], tmp_path:
 
 
 async def test_a_second_deletion_shortens_the_first_and_repeats_nothing(make: list[Node], tmp_path: Path) -> None:
-    """The hook of the first goes on; at least two seconds are left for the signal."""
+    """Its grace counts from when it was given. The hook of the first goes on; at least two seconds are left for the
+    signal."""
     node = await begin(make, tmp_path, hooked("preStop", 0))
     await eventually(lambda: node.status.get("phase") == "Running")
     node.commands.held.clear()
@@ -97,9 +98,11 @@ async def test_a_second_deletion_shortens_the_first_and_repeats_nothing(make: li
     assert node.docker.there[app].running and app not in node.docker.signals
     node.worker.update(deleted(node.api.stored, 5))
     await settle()
-    await node.clock.run_for(0.5)
+    await node.clock.run_for(4.5)
+    assert app not in node.docker.signals
+    await node.clock.run_for(0.6)
     assert node.docker.signals[app] == ["SIGTERM"]
-    await node.clock.run_for(1.4)
+    await node.clock.run_for(1.8)
     assert node.docker.signals[app] == ["SIGTERM"]
     await node.clock.run_for(0.3)
     await eventually(lambda: node.docker.signals[app] == ["SIGTERM", "SIGKILL"])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from api.meta import Obj
-from kubelet.pods.model import BackOff, Failure, Probes
+from kubelet.pods.model import BackOff, Ending, Failure, Probes
 from kubelet.pods.sync.decide import decide
 from kubelet.pods.sync.plan import Finish, Kill, MakeSandbox, Memory, Remove, StartContainer, StopSandbox
 from kubelet.pods.sync.restarts import go_duration, next_attempt
+from kubelet.pods.sync.wind_down import begin
 from tests.unit.kubelet.pods import NOW, deleted, exited, pod, running, sandbox, seen
 
 
@@ -32,6 +33,24 @@ def shown(plan_actions: list[object]) -> list[str]:
             case Finish():
                 words.append("finish")
     return words
+
+
+def sidecar(name: str) -> Obj:
+    return {"name": name, "image": "busybox:1", "restartPolicy": "Always"}
+
+
+def plain(name: str) -> Obj:
+    return {"name": name, "image": "busybox:1"}
+
+
+def ruled(policy: str, *rules: tuple[str, list[int]]) -> Obj:
+    """A container with its own restart policy and rules (KEP-5307)."""
+    found = [{"action": "Restart", "exitCodes": {"operator": o, "values": v}} for o, v in rules]
+    return {"name": "app", "image": "busybox:1", "restartPolicy": policy, "restartPolicyRules": found}
+
+
+def told(name: str, kind: str = "containerStatuses", **state: Obj) -> Obj:
+    return {kind: [{"name": name, "containerID": "docker://gone", "restartCount": 0, "state": state}]}
 
 
 DEBUG = [{"name": "dbg", "image": "busybox:1", "targetContainerName": "app"}]  # KEP-277
@@ -120,6 +139,84 @@ CASES = {
         pod(status={"phase": "Failed"}), seen(sandbox(), running()), ["kill app-0 30"],
     ),
     "a finished pod is not started": (pod(status={"phase": "Succeeded"}), seen(), []),
+    # KEP-753, computeInitContainerActions: sidecars.
+    "a sidecar is started in its turn": (
+        pod(initContainers=[plain("i"), sidecar("s")]), seen(sandbox(), exited("i")), ["start s 0"],
+    ),
+    "one that runs lets the next begin": (
+        pod(initContainers=[sidecar("s"), plain("i")]), seen(sandbox(), running("s")), ["start i 0"],
+    ),
+    "a crashed one is restarted before the next has begun": (
+        pod(initContainers=[sidecar("s"), plain("i")]), seen(sandbox(), exited("s", code=1)), ["start s 1"],
+    ),
+    "and beside the next, whose turn is not put off": (
+        pod(initContainers=[sidecar("s"), plain("i"), plain("j")]),
+        seen(sandbox(), exited("s", code=1), exited("i")),
+        ["start s 1", "start j 0"],
+    ),
+    "even when it had ended well, with Never": (
+        pod(initContainers=[sidecar("s")], policy="Never"), seen(sandbox(), exited("s"), running()), ["start s 1"],
+    ),
+    "one that Docker has lost is started again": (
+        pod(initContainers=[sidecar("s"), plain("i")]), seen(sandbox(), exited("i"), running()), ["start s 0"],
+    ),
+    "a plain one that Docker has lost is not, once the app has begun": (
+        pod(init=("i",)), seen(sandbox(), running()), [],
+    ),
+    "sidecars do not keep a pod from completing": (
+        pod(initContainers=[sidecar("s")], policy="Never"), seen(sandbox(), running("s"), exited()), ["kill s-0 30"],
+    ),
+    "nor are they started again then": (
+        pod(initContainers=[sidecar("s")], policy="Never"),
+        seen(sandbox(), exited("s", code=143), exited()),
+        ["stop sb-0"],
+    ),
+    "a pod that cannot be initialized ends its sidecars": (
+        pod(initContainers=[sidecar("s"), plain("i")], policy="Never"),
+        seen(sandbox(), running("s"), exited("i", code=1)),
+        ["kill s-0 30"],
+    ),
+    "in a new sandbox sidecars are first again": (
+        pod(initContainers=[sidecar("s")]), seen(sandbox(1), exited("s", code=137), exited(code=137)), ["start s 1"],
+    ),
+    # KEP-5307: a container's own restart policy and rules.
+    "its own Never counts": (
+        pod(containers=[ruled("Never"), plain("b")]), seen(sandbox(), exited(code=1), running("b")), [],
+    ),
+    "its own Always counts": (
+        pod(containers=[ruled("Always")], policy="Never"), seen(sandbox(), exited()), ["start app 1"],
+    ),
+    "a rule restarts what its policy would not": (
+        pod(containers=[ruled("Never", ("In", [42]))], policy="Never"),
+        seen(sandbox(), exited(code=42)),
+        ["start app 1"],
+    ),
+    "another exit code is left to the policy": (
+        pod(containers=[ruled("Never", ("In", [42]))], policy="Never"), seen(sandbox(), exited(code=41)), ["stop sb-0"],
+    ),
+    "a rule on all codes but some": (
+        pod(containers=[ruled("Never", ("NotIn", [0, 41]))], policy="Never"),
+        seen(sandbox(), exited(code=1)),
+        ["start app 1"],
+    ),
+    "the pod ends when none is to be restarted": (
+        pod(containers=[ruled("Never")]), seen(sandbox(), exited(code=1)), ["stop sb-0"],
+    ),
+    "an init container may be retried with Never, too": (
+        pod(initContainers=[{**ruled("OnFailure"), "name": "i"}], policy="Never"),
+        seen(sandbox(), exited("i", code=1)),
+        ["start i 1"],
+    ),
+    # What Docker has lost.
+    "a lost container is started again": (
+        pod(status=told("app", running={})), seen(sandbox()), ["start app 1"],
+    ),
+    "with Never it is not: it ran": (
+        pod(policy="Never", status=told("app", running={})), seen(sandbox()), ["stop sb-0"],
+    ),
+    "nor is one that had ended well": (
+        pod(policy="OnFailure", status=told("app", terminated={"exitCode": 0})), seen(), [],
+    ),
     "past its deadline it is ended": (
         pod(activeDeadlineSeconds=5, status={"startTime": "2026-01-02T03:04:00Z"}),
         seen(sandbox(), running()),
@@ -185,17 +282,60 @@ def test_failed_liveness_kills_with_the_probes_own_grace() -> None:
     (kill,) = decide(pod(), seen(sandbox(), running()), memory, NOW).actions
     assert isinstance(kill, Kill)
     assert (kill.grace, kill.message) == (3, "Container app failed liveness probe, will be restarted")
+    (kill,) = decide(pod(policy="Never"), seen(sandbox(), running()), memory, NOW).actions
+    assert isinstance(kill, Kill) and kill.message == "Container app failed liveness probe"
+
+
+def test_a_sidecar_that_failed_its_probe_is_killed_in_its_own_words() -> None:
+    memory = Memory(probes={"s-0": Probes("s-0", failed="startup")})
+    (kill,) = decide(pod(initContainers=[sidecar("s")]), seen(sandbox(), running("s"), running()), memory, NOW).actions
+    assert isinstance(kill, Kill) and kill.message == "Init container s failed startup probe"
 
 
 def test_a_kill_under_way_is_repeated_only_when_sooner() -> None:
-    memory = Memory(kills={"app-0": NOW + timedelta(seconds=30)}, stopping_since=NOW)
+    memory = Memory(kills={"app-0": NOW + timedelta(seconds=30)})
+    begin(deleted(pod(), 30), memory, NOW)
     assert decide(deleted(pod(), 30), seen(sandbox(), running()), memory, NOW).actions == []
+    begin(deleted(pod(), 2), memory, NOW)
     sooner = decide(deleted(pod(), 2), seen(sandbox(), running()), memory, NOW)
     assert shown(list(sooner.actions)) == ["kill app-0 2"]
 
 
-def sidecar(name: str) -> Obj:
-    return {"name": name, "image": "busybox:1", "restartPolicy": "Always"}
+def test_grace_runs_from_when_it_was_given() -> None:
+    """pod_workers.go calculateEffectiveGracePeriod: it may only become shorter, and never less than a second."""
+    memory, later = Memory(), NOW + timedelta(seconds=20)
+
+    def left(obj: Obj, at: datetime) -> int:
+        begin(obj, memory, at)
+        (kill,) = decide(obj, seen(sandbox(), running()), memory, at).actions
+        assert isinstance(kill, Kill)
+        return kill.grace
+
+    assert left(deleted(pod(), 30), NOW) == 30
+    assert left(deleted(pod(), 30), later) == 10
+    assert left(deleted(pod(), 60), later) == 10
+    assert left(deleted(pod(), 5), later) == 5, "five seconds from now, though twenty are over"
+    assert left(deleted(pod(), 0), later) == 1
+    memory.ending = Ending("Evicted", "", 0)
+    assert left(deleted(pod(), 30), later) == 1
+
+
+def test_a_pod_the_node_ends_is_wound_down_within_the_grace_given() -> None:
+    memory = Memory(ending=Ending("Evicted", "low", 3))
+    assert shown(list(decide(pod(), seen(sandbox(), running()), memory, NOW).actions)) == ["kill app-0 3"]
+    assert shown(list(decide(pod(), seen(sandbox(), exited(code=143)), memory, NOW).actions)) == ["stop sb-0"]
+    assert decide(pod(), seen(), memory, NOW).actions == [], "nothing is made for it"
+
+
+def test_the_longest_delay_may_be_chosen() -> None:
+    """KEP-4603, crashLoopBackOff.maxContainerRestartPeriod: the first delay is no longer than it, either."""
+    memory = Memory(longest_delay=4)
+    (start,) = decide(pod(), seen(sandbox(), exited(code=1)), memory, NOW).actions
+    assert isinstance(start, StartContainer) and start.back_off == BackOff(4, NOW)
+    memory.back_offs["app"] = start.back_off
+    at = NOW + timedelta(seconds=5)
+    (start, *_) = decide(pod(), seen(sandbox(), exited(attempt=1, code=1)), memory, at).actions
+    assert isinstance(start, StartContainer) and start.back_off == BackOff(4, at)
 
 
 def test_sidecars_end_last_and_in_reverse_order() -> None:
@@ -218,9 +358,9 @@ def test_a_sidecar_lets_the_next_start_when_it_has_started() -> None:
 
 
 def test_attempts_go_on_from_the_stored_status() -> None:
-    told = {"containerStatuses": [{"name": "app", "restartCount": 4, "containerID": "docker://x"}]}
-    assert next_attempt("app", seen(), told) == 5
-    assert next_attempt("app", seen(exited(attempt=7)), told) == 8
+    stored = {"containerStatuses": [{"name": "app", "restartCount": 4, "containerID": "docker://x"}]}
+    assert next_attempt("app", seen(), stored) == 5
+    assert next_attempt("app", seen(exited(attempt=7)), stored) == 8
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(10, "10s"), (160, "2m40s"), (300, "5m0s")])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.meta import Obj
-from kubelet.pods.model import SANDBOX, Container, PodContainers
+from kubelet.pods.model import SANDBOX, Container, Ending, PodContainers
 from kubelet.pods.sync.decide import decide
 from kubelet.pods.sync.plan import Finish, Kill, MakeSandbox, Memory, Remove, StartContainer, StopSandbox
 from tests.unit.kubelet.pods import NOW, deleted, pod
@@ -53,13 +53,14 @@ class World:
         plan = decide(self.pod, self.observed(), self.memory, self.now)
         for action in plan.actions[:stop_after]:
             assert not self.finished
-            if self.pod["metadata"].get("deletionTimestamp"):
-                assert not isinstance(action, StartContainer | MakeSandbox), "a deleted pod starts something"
+            if self.pod["metadata"].get("deletionTimestamp") or self.memory.ending is not None:
+                assert not isinstance(action, StartContainer | MakeSandbox), "a pod that is to go starts something"
             match action:
                 case MakeSandbox(attempt):
                     self.make(SANDBOX, attempt, "running")
                     return
                 case StartContainer(name, attempt, back_off):
+                    self.judge_start(name)
                     self.make(name, attempt, "created" if crash_in_start else "running")
                     if back_off is not None:
                         self.memory.back_offs[name] = back_off
@@ -75,12 +76,26 @@ class World:
                     self.finished = True
                     return
 
+    def judge_start(self, name: str) -> None:
+        """Its turn has come, and what had ended for good is not run again."""
+        observed = self.observed()
+        live = observed.live_sandbox
+        assert live is not None
+        if name in ("a", "b"):
+            for spec in self.pod["spec"]["initContainers"]:
+                here = [c for c in observed.containers.get(spec["name"], []) if c.sandbox_id == live.id]
+                ran = any(c.sandbox_id == live.id for n in "ab" for c in observed.containers.get(n, []))
+                assert here or ran, f"{name} was started before {spec['name']}"
+        latest = observed.latest(name)
+        if name == "dbg":
+            assert latest is None or latest.state == "created", "an ephemeral container was started twice"
+
     def fulfil_kills(self) -> None:
         for container_id in list(self.memory.kills):
             self.end(container_id, 143)
 
     def restart_kubelet(self) -> None:
-        self.memory = Memory()
+        self.memory = Memory(ending=self.memory.ending)
 
 
 EVENTS = st.one_of(
@@ -91,14 +106,36 @@ EVENTS = st.one_of(
     st.tuples(st.just("time"), st.sampled_from([1, 10, 400]), st.none()),
     st.tuples(st.just("restart"), st.none(), st.none()),
     st.tuples(st.just("delete"), st.sampled_from([0, 1, 30]), st.none()),
+    st.tuples(st.just("end"), st.sampled_from([0, 1, 30]), st.none()),
 )
-PODS = st.builds(
-    pod,
-    st.just("a"),
-    st.just("b"),
-    init=st.sampled_from([(), ("i",), ("i", "j")]),
-    policy=st.sampled_from(["Always", "OnFailure", "Never"]),
-)
+RULES: list[Obj] = [
+    {},
+    {"restartPolicy": "Never"},
+    {"restartPolicy": "Always"},
+    {"restartPolicy": "OnFailure"},
+    {
+        "restartPolicy": "Never",
+        "restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}],
+    },
+]
+
+
+def made(inits: list[tuple[str, Obj]], own: Obj, policy: str, debugged: bool) -> Obj:
+    ephemeral = [{"name": "dbg", "image": "busybox:1"}] if debugged else []
+    return pod(
+        policy=policy,
+        containers=[{"name": "a", "image": "busybox:1", **own}, {"name": "b", "image": "busybox:1"}],
+        initContainers=[{"name": name, "image": "busybox:1", **rules} for name, rules in inits],
+        ephemeralContainers=ephemeral,
+    )
+
+
+def inits(rules: list[Obj]) -> st.SearchStrategy[list[tuple[str, Obj]]]:
+    return st.lists(st.sampled_from(rules), max_size=3).map(lambda found: list(zip("ijk", found, strict=False)))
+
+
+POLICIES = st.sampled_from(["Always", "OnFailure", "Never"])
+PODS = st.builds(made, inits(RULES), st.sampled_from(RULES), POLICIES, st.booleans())
 
 
 @settings(max_examples=150, deadline=None)
@@ -124,6 +161,8 @@ def test_no_story_doubles_or_orphans_a_container(obj: Obj, story: list[tuple[str
                 world.restart_kubelet()
             case "delete":
                 world.pod = deleted(world.pod, number)
+            case "end":
+                world.memory.ending = Ending("Evicted", "", number)
     _end(world)
 
 
@@ -141,15 +180,15 @@ def _end(world: World) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(PODS, st.integers(0, 1))
-def test_a_quiet_world_comes_to_rest_with_all_containers_running(obj: Obj, _: int) -> None:
-    world, at = World(obj), NOW
+@given(PODS)
+def test_a_quiet_world_comes_to_rest_with_all_containers_running(obj: Obj) -> None:
+    world = World(obj)
+    sidecars = {c["name"] for c in obj["spec"]["initContainers"] if c.get("restartPolicy") == "Always"}
     for _round in range(12):
         world.sync(99, False)
         for container in list(world.containers.values()):
-            if container.name in ("i", "j"):
+            if container.name in "ijk" and container.name not in sidecars:
                 world.end(container.id, 0)
-        assert isinstance(at, datetime)
-    names = sorted(c.name for c in world.observed().running())
-    assert names == ["a", "b"]
+    names = {c.name for c in world.observed().running()} - {"dbg"}
+    assert names == {"a", "b", *sidecars}
     assert decide(world.pod, world.observed(), world.memory, world.now).actions == []
