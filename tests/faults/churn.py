@@ -85,7 +85,7 @@ class Churn:
         while not self._stop.is_set():
             step = self._create if len(self._there) < self._size else self._delete
             self._try(step)
-            time.sleep(self._random.uniform(0.05, 0.5))
+            time.sleep(self._random.uniform(0.1, 1.0))  # so that most pods live to see a kill or several
 
     def _try(self, step: Callable[[], None]) -> None:
         try:
