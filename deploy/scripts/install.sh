@@ -40,6 +40,7 @@ need nsenter util-linux
 need curl curl
 need modprobe kmod
 has etcd || [ -x "$venv/bin/etcd" ] || missing="$missing etcd-server"
+if [ "$what" = dev ]; then need docker-registry docker-registry; fi
 if [ "$(cat /sys/module/apparmor/parameters/enabled 2> /dev/null)" = Y ]; then need apparmor_parser apparmor; fi
 
 # The system's own Python first: it is built for speed (a fifth less CPU per request than one built without profiles), and
@@ -53,7 +54,7 @@ for each in /usr/bin/python3 python3 python3.11 python3.12 python3.13 python3.14
 done
 [ -n "$python" ] || [ -x "$venv/bin/python" ] || missing="$missing python3-venv"
 
-# apt starts the services it installs. Docker is started when a cluster wants it, etcd's own service never.
+# apt starts the services it installs. Docker is started when a cluster wants it, those of etcd and the registry never.
 policy=/usr/sbin/policy-rc.d
 no_services() {
     [ -e $policy ] && return
@@ -80,7 +81,10 @@ if [ -n "$missing" ]; then
     # shellcheck disable=SC2086 # a list of words
     [ -z "$available" ] || as_root env DEBIAN_FRONTEND=noninteractive \
         DEBCONF_NOWARNINGS=yes apt-get install -y -qq --no-install-recommends $available > /dev/null
-    case "$available" in *etcd-server*) if [ -d /run/systemd/system ]; then as_root systemctl disable -q etcd; fi ;; esac
+    if [ -d /run/systemd/system ]; then
+        case "$available" in *etcd-server*) as_root systemctl disable -q etcd ;; esac
+        case "$available" in *docker-registry*) as_root systemctl disable -q docker-registry ;; esac
+    fi
 fi
 
 # --- virtual environment --------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ GRACE = "io.kubernetes.pod.terminationGracePeriod"
 SANDBOX_ID = "sampan.io/sandbox-id"
 SPEC_HASH = "sampan.io/container-hash"
 POD_IP = "sampan.io/pod-ip"
+IMAGE = "sampan.io/image"
 USER = "sampan.io/user"
 
 NETWORK = "sampan"

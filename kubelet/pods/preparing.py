@@ -15,6 +15,7 @@ from kubelet.docker import accounts
 from kubelet.docker.config import security
 from kubelet.docker.config.parts import Mount, Surroundings
 from kubelet.docker.images import Image
+from kubelet.docker.labels import IMAGE
 from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import DockerRuntime
 from kubelet.network import names
@@ -73,6 +74,7 @@ class Preparing:
     ) -> Surroundings:
         uid = pod["metadata"]["uid"]
         around = self._surroundings(image.id)
+        around.labels = {**around.labels, IMAGE: image.image_id}
         around.sandbox_id, around.image_user = sandbox.id, image.user
         around.accounts = await asyncio.to_thread(accounts.of_image, image.layers)
         around.environment = environment.build(spec, await self._sources(pod, spec, sandbox))

@@ -297,8 +297,7 @@ class PodWorker:
         try:
             made = await self._shared.runner.start_container(pod, name, action.attempt, sandbox, self.wake)
         except Pulling:
-            self._memory.failures.pop(name, None)
-            return True
+            return True  # after a failed pull, that is shown until this one is through
         except TryFailed as error:
             self._memory.failures[name] = error.failure
             if error.failure.reason == "RunContainerError" and action.back_off is not None:
