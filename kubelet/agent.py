@@ -28,9 +28,10 @@ from kubelet.images.puller import Images
 from kubelet.images.pulls import Pulls
 from kubelet.network.pod_network import PodNetwork
 from kubelet.node.agent import NodeAgent
+from kubelet.node.oom import KernelLog
 from kubelet.node.shutdown import Shutdown
 from kubelet.node.status import VERSION
-from kubelet.pods import admission
+from kubelet.pods import admission, resize_plan
 from kubelet.pods.critical import is_static
 from kubelet.pods.ending import Endings
 from kubelet.pods.facts import Facts, has_app_armor, has_selinux, may_lower_oom_score
@@ -124,7 +125,7 @@ async def serve(daemon: Daemon) -> None:
         root=root, port=args.port, labels=parse_labels(args.node_labels),
     )  # fmt: skip
     collector = Collector(docker_images, images, pulls, recorder, node.reference, config, clock)
-    stats = Stats(observer, root, clock)
+    stats = Stats(observer, root, clock, volumes.claimed)
 
     async def remove_dead() -> None:
         await dead_containers.remove(pods.all(), observer, runner.remove)
@@ -144,6 +145,9 @@ async def serve(daemon: Daemon) -> None:
             lambda pod: shutdown.refused() or refused(pod, evictions.conditions) or admission.admit(
                 pod, node_informer.store.get(args.node_name) or {}, pods.admitted(pod["metadata"]["uid"]), config
             ) or admission.app_armor(pod, facts.app_armor),
+            lambda pod: resize_plan.judge(
+                pod, node_informer.store.get(args.node_name) or {}, pods.admitted(pod["metadata"]["uid"]), config
+            ),
         )
     )  # fmt: skip
     mirrors = Mirrors(client, pods.static_state, node.stored, clock)
@@ -176,7 +180,7 @@ async def serve(daemon: Daemon) -> None:
     daemon.ready_when("pods", lambda: pod_informer.synced)
     parts: tuple[Any, ...] = (
         recorder, pod_informer, services, observer, node, pods, collector, evictions, refresher, shutdown,
-        mirrors, *manifests,
+        KernelLog(recorder, node.reference), mirrors, *manifests,
     )  # fmt: skip
     await server.start(facts.host_ip, args.port, args.tls_cert_file, args.tls_private_key_file, args.client_ca_file)
     try:

@@ -22,6 +22,7 @@ from tests.harness.logind import Logind
 
 Obj = dict[str, Any]
 REJECTED = "Pod was rejected: "
+KERNEL_SAYS = "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/,task=no-such,pid=4711,uid=0\n"
 HOG = "x=$(head -c 60000000 /dev/zero | tr '\\0' x); " + manifests.SLEEP
 
 
@@ -91,7 +92,15 @@ def test_the_node_says_what_it_is(cluster: Cluster) -> None:
     lease = cluster.get("lease", name, namespace="kube-node-lease")
     assert lease["spec"]["holderIdentity"] == name
     assert lease["metadata"]["ownerReferences"][0]["uid"] == node["metadata"]["uid"]
-    wanted = {"Starting", "NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID", "NodeReady"}
+    Path("/dev/kmsg").write_text(KERNEL_SAYS)
+    wanted = {
+        "SystemOOM",
+        "Starting",
+        "NodeHasSufficientMemory",
+        "NodeHasNoDiskPressure",
+        "NodeHasSufficientPID",
+        "NodeReady",
+    }
     eventually_sync(lambda: node_events(cluster) >= wanted, "its events", within=20)
 
 
@@ -255,6 +264,45 @@ def test_a_shutdown_waits_for_pods(cluster: Cluster, namespace: str, alone: None
         machine.prepare_for_shutdown(False)
         eventually_sync(lambda: machine.locks == 1, "a lock is held again", within=10)
         eventually_sync(lambda: node_condition(cluster, "Ready")["status"] == "True", "the node is ready", within=20)
+
+
+def test_logs_are_rotated_and_outlive_containers_and_kubelet(cluster: Cluster, namespace: str) -> None:
+    """https://kubernetes.io/docs/concepts/cluster-administration/logging/#log-rotation; one dead container of a name is
+    kept, with its log (kuberuntime_gc.go, MaxPerPodContainer), and those of a pod that ended until the pod is gone."""
+
+    def log(name: str, *more: str) -> list[str]:
+        return cluster.kubectl("logs", name, *more, namespace=namespace).stdout.splitlines()
+
+    def containers(name: str) -> list[str]:
+        label = f"label=io.kubernetes.pod.name={name}"
+        return cluster.docker(
+            "ps", "-aq", "--filter", label, "--filter", "label=io.kubernetes.container.name=main"
+        ).split()
+
+    def restarts() -> int:
+        return int(statuses(found(cluster, namespace)["again"])["main"]["restartCount"])
+
+    with kubelet.settings(cluster, containerLogMaxSize="10Ki", containerLogMaxFiles=2):
+        cluster.apply(
+            manifests.documents(
+                pod("chatty", f"i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; done; {manifests.SLEEP}"),
+                pod("ended", "echo last words; exit 3", restartPolicy="Never"),
+                pod("again", "echo lived; sleep 1; exit 1"),
+            ),
+            namespace,
+        )
+        failed(cluster, namespace, "ended")
+        eventually_sync(lambda: log("chatty")[-1:] == ["line 2000"], "all is written", within=30)
+        assert 0 < len(log("chatty")) < 2000, "the oldest lines are gone"
+        eventually_sync(lambda: restarts() == 1, "it has been started again", within=30)
+    assert log("ended") == ["last words"]
+    assert log("chatty")[-1] == "line 2000"
+    eventually_sync(
+        lambda: restarts() >= 1 and log("again", "--previous") == ["lived"], "the log of the life before", within=30
+    )
+    assert len(containers("again")) <= 2 and len(containers("ended")) == 1
+    cluster.kubectl("delete", "pod", "ended", namespace=namespace)
+    assert not containers("ended")
 
 
 def test_a_kubelet_does_not_start_with_what_it_does_not_know(tmp_path: Path) -> None:

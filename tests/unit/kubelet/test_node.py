@@ -12,6 +12,7 @@ from kubelet.configuration import API_VERSION, KIND, parse
 from kubelet.docker.images import Image
 from kubelet.node import status
 from kubelet.node.machine import Machine
+from kubelet.node.oom import victim
 from kubelet.node.registration import default_labels, new_node
 from kubelet.node.resources import allocatable, capacity
 
@@ -161,3 +162,23 @@ def test_a_new_node_bears_what_it_was_given() -> None:
     assert made["spec"] == {"taints": [taint], "providerID": "p://1"}
     labels = made["metadata"]["labels"]
     assert (labels["zone"], labels["kubernetes.io/os"], labels["kubernetes.io/hostname"]) == ("a", "linux", "n")
+
+
+SYSTEM = (
+    "6,1,2,-;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,"
+    "task_memcg=/docker/abc,task=stress, too,pid=4711,uid=0"
+)
+IN_A_GROUP = (
+    "6,1,2,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=abc,mems_allowed=0,"
+    "oom_memcg=/docker/abc,task_memcg=/docker/abc,task=stress,pid=4711,uid=0"
+)
+
+
+@pytest.mark.parametrize(
+    ("record", "killed"),
+    [(SYSTEM, ("stress, too", 4711)), (IN_A_GROUP, None), ("6,1,2,-;eth0: link up", None)],
+    ids=["the machine", "a container", "something else"],
+)
+def test_what_was_killed_for_the_machines_sake(record: str, killed: tuple[str, int] | None) -> None:
+    """cadvisor utils/oomparser; a container that outgrew its own limit is told in its status."""
+    assert victim(record) == killed
