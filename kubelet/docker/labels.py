@@ -20,5 +20,6 @@ SPEC_HASH = "sampan.io/container-hash"
 POD_IP = "sampan.io/pod-ip"
 IMAGE = "sampan.io/image"
 USER = "sampan.io/user"
+RESOURCES = "sampan.io/resources"
 
 NETWORK = "sampan"

@@ -38,6 +38,7 @@ from kubelet.docker.labels import (
     POD_NAME,
     POD_NAMESPACE,
     POD_UID,
+    RESOURCES,
     RESTART_COUNT,
     SANDBOX_ID,
     SPEC_HASH,
@@ -46,6 +47,7 @@ from kubelet.docker.labels import (
     USER,
 )
 from kubelet.docker.streams import Stream, StreamError
+from kubelet.pods import resize_plan
 from kubelet.pods.model import SANDBOX, Container
 
 _CALL_SECONDS = 120
@@ -151,6 +153,15 @@ class DockerRuntime:
         except Refused as error:
             if "is not running" not in str(error):
                 raise
+
+    async def update(self, container_id: str, resources: Mapping[str, int]) -> None:
+        """Hold a container that runs to other bounds: fields of HostConfig."""
+
+        def change(client: APIClient) -> None:
+            url = client._url("/containers/{0}/update", container_id)
+            client._raise_for_status(client._post_json(url, data=dict(resources)))
+
+        await self._run(self._work, change)
 
     async def remove(self, container_id: str) -> None:
         """By force, with its anonymous volumes. Quiet when it is gone or going."""
@@ -358,6 +369,8 @@ def _container(found: Mapping[str, Any]) -> Container:
         termination_log=labels.get(TERMINATION_LOG, ""),
         message_from_logs=labels.get(TERMINATION_POLICY) == "FallbackToLogsOnError",
         spec_hash=labels.get(SPEC_HASH, ""),
+        resources=labels.get(RESOURCES, ""),
+        applied=resize_plan.applied(host),
         runtime=host.get("Runtime") or "",
         cgroup_parent=host.get("CgroupParent") or "",
         user=labels.get(USER, ""),

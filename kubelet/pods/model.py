@@ -53,6 +53,10 @@ class Container:
     message_from_logs: bool = False
     """terminationMessagePolicy FallbackToLogsOnError."""
     spec_hash: str = ""
+    resources: str = ""
+    """What the spec said of them when it was made, in JSON; "" when that is not known."""
+    applied: tuple[tuple[str, int], ...] | None = None
+    """What Docker holds it to: its fields for cpu and memory. None when that is not known."""
     runtime: str = ""
     """Which of Docker's runtimes it runs in."""
     cgroup_parent: str = ""

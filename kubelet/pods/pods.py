@@ -16,6 +16,7 @@ from kubelet.docker.runtime import RuntimeFailure
 from kubelet.pods.critical import is_static, mirrored_uid
 from kubelet.pods.model import Ending, is_terminal
 from kubelet.pods.orphans import orphan
+from kubelet.pods.resize_plan import by_urgency
 from kubelet.pods.workers import PodWorker, Shared
 from kubelet.volumes.manager import Volumes
 
@@ -44,6 +45,7 @@ class Pods:
 
     def use(self, shared: Shared) -> None:
         self._shared = shared
+        shared.room = self.retry_resizes
 
     @property
     def working(self) -> bool:
@@ -107,6 +109,12 @@ class Pods:
         worker.end(ending)
         return True
 
+    def retry_resizes(self) -> None:
+        """There may be room for what could not be granted (allocation_manager.go, retryPendingResizes)."""
+        waiting = [(w.pod, w.resizing.granted) for w in self._workers.values() if w.resizing.is_deferred]
+        for uid in by_urgency((pod, granted) for pod, granted in waiting if granted is not None):
+            self._workers[uid].wake()
+
     def retry_volumes(self, uid: str) -> None:
         worker = self._workers.get(uid)
         if worker is not None:
@@ -159,6 +167,7 @@ class Pods:
         if self._active and not self._wanted(worker.uid) and self._observer.of_pod(worker.uid).everything():
             self._adopt_orphan(worker.uid)
         self._start_static()
+        self.retry_resizes()
 
     def _wanted(self, uid: str) -> bool:
         pod = self.stored(uid)
@@ -180,6 +189,7 @@ class Pods:
                 self._heard("ADDED", None, pod)
             while True:
                 await self._clean()
+                self.retry_resizes()
                 await self._clock.sleep(_HOUSEKEEPING_SECONDS)
         finally:
             self._active = self._working_on_static = False

@@ -6,6 +6,7 @@ next look at the node and put right by the next decision.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -21,7 +22,7 @@ from kubelet.docker.config import sandbox as sandbox_config
 from kubelet.docker.config.parts import Surroundings, container_name
 from kubelet.docker.images import Image
 from kubelet.docker.observer import Observer
-from kubelet.docker.runtime import DockerRuntime, Refused, RuntimeFailure, Unreachable
+from kubelet.docker.runtime import DockerRuntime, Missing, Refused, RuntimeFailure, Unreachable
 from kubelet.docker.sandbox_image import IMAGE
 from kubelet.images.puller import ImageFailure, Images, pull_policy
 from kubelet.network.pod_network import PodNetwork
@@ -30,6 +31,7 @@ from kubelet.pods.facts import Facts
 from kubelet.pods.lookup import Lookup
 from kubelet.pods.model import SANDBOX, Container, Failure, field_path, find_container
 from kubelet.pods.preparing import Preparing
+from kubelet.stats.cgroups import Hierarchy
 from kubelet.volumes.base import VolumeError
 from kubelet.volumes.manager import Volumes
 
@@ -225,6 +227,23 @@ class Runner:
             return container_id
         raise Refused(f"container {name} could not be made")
 
+    async def update(self, container: Container, resources: dict[str, int]) -> str:
+        """Hold a container that runs to other bounds. Why that cannot be; "" when it is so, or it is gone."""
+        limit, before = resources.get("Memory", 0), dict(container.applied or ()).get("Memory", 0)
+        if limit and (not before or limit < before):
+            used = await asyncio.to_thread(_memory, container)
+            if used > limit:  # the kernel would not take it, or kill
+                what = f'container "{container.name}" memory limits ({limit})'
+                return f"attempting to set {what} below current usage ({used})"
+        try:
+            await self._runtime.update(container.id, resources)
+        except Missing:
+            return ""
+        except Refused as error:
+            return f"Error response from daemon: {error}"
+        await self._observer.refresh(container.id)
+        return ""
+
     # Ends.
 
     async def stop_sandbox(self, sandbox: Container) -> None:
@@ -241,3 +260,10 @@ class Runner:
 
     def _failed(self, reason: str, message: str, attempt: int, seconds: float) -> TryFailed:
         return TryFailed(Failure(reason, message, attempt, self._clock.now() + timedelta(seconds=seconds)))
+
+
+def _memory(container: Container) -> int:
+    """Bytes it uses and could not give back at once."""
+    hierarchy = Hierarchy()
+    groups = hierarchy.of_process(container.pid, container.id)
+    return hierarchy.read(groups).working_set if groups else 0

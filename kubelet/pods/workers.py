@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from api.builtin import PODS
@@ -29,8 +30,18 @@ from kubelet.pods.admission import Rejection
 from kubelet.pods.alarm import Alarm
 from kubelet.pods.ending import Endings
 from kubelet.pods.kills import Kills
-from kubelet.pods.model import Container, Ending, Failure, field_path, find_container, grace_period, is_terminal
+from kubelet.pods.model import (
+    Container,
+    Ending,
+    Failure,
+    PodContainers,
+    field_path,
+    find_container,
+    grace_period,
+    is_terminal,
+)
 from kubelet.pods.orphans import as_deleted
+from kubelet.pods.resizing import Judge, Resizing
 from kubelet.pods.runner import Runner, TryFailed
 from kubelet.pods.status import build as statuses
 from kubelet.pods.status.conditions import merged
@@ -47,6 +58,7 @@ from kubelet.pods.sync.plan import (
     Remove,
     StartContainer,
     StopSandbox,
+    Update,
 )
 from kubelet.pods.sync.restarts import restarts
 from kubelet.probing.prober import Prober, Probing
@@ -54,6 +66,7 @@ from kubelet.volumes.manager import Volumes
 
 _log = log.get("worker")
 _RETRY_SECONDS = 2.0
+_RESIZE_RETRY = 10.0
 
 
 class Shared:
@@ -72,11 +85,14 @@ class Shared:
         clock: Clock,
         ready: Callable[[Obj], bool],
         admit: Callable[[Obj], Rejection | None] = lambda _: None,
+        judge: Judge = lambda _: ("", ""),
     ) -> None:
         self.client, self.observer, self.runner = client, observer, runner
         self.endings, self.probing = endings, probing
         self.volumes, self.statuses, self.recorder, self.clock = volumes, statuses, recorder, clock
-        self.ready, self.admit = ready, admit
+        self.ready, self.admit, self.judge = ready, admit, judge
+        self.room: Callable[[], None] = lambda: None
+        """Called when a pod needs less than before."""
 
 
 class PodWorker:
@@ -93,6 +109,9 @@ class PodWorker:
         """The node has taken it on: what it asks for is taken from the others."""
         self._kept: Ending | None = None
         self._begun = False
+        self.resizing = Resizing(
+            self._memory.resize, shared.judge, shared.recorder, shared.volumes.pod_directory(self.uid)
+        )  # fmt: skip
         self._kills = Kills(shared.endings, self._memory, shared.clock, self.wake)
         self._news = asyncio.Event()
         self._news.set()
@@ -139,11 +158,12 @@ class PodWorker:
 
     @property
     def view(self) -> Obj:
-        """The pod with the newest status: ours, unless another writer has ended the pod."""
+        """The pod as the node has granted it, with the newest status: ours, unless another writer has ended the pod."""
+        granted = self.resizing.view(self.pod)
         if not self._status or is_terminal(self.pod):
-            return self.pod
+            return granted
         stored = (self.pod.get("status") or {}).get("conditions") or []
-        return {**self.pod, "status": {**self._status, "conditions": merged(self._status["conditions"], stored)}}
+        return {**granted, "status": {**self._status, "conditions": merged(self._status["conditions"], stored)}}
 
     async def close(self) -> None:
         """Stop working; what runs goes on running."""
@@ -184,7 +204,9 @@ class PodWorker:
         clock = self._shared.clock
         observed = self._shared.observer.of_pod(self.uid)
         if not self._begun:
-            await self._begin()
+            await self._begin(observed)
+        if self._stays and await self.resizing.consider(self.pod):
+            self._shared.room()
         pod, now = self.view, clock.now()
         if is_deleting(pod) or is_terminal(pod) or self._memory.ending is not None:
             wind_down.begin(pod, self._memory, now)
@@ -206,9 +228,15 @@ class PodWorker:
             self._report(plan)
         self._sleep_until(plan)
 
-    async def _begin(self) -> None:
+    @property
+    def _stays(self) -> bool:
+        ending = self._memory.ending or self._memory.stopping_since
+        return not (self.gone or ending or is_deleting(self.pod) or is_terminal(self.view))
+
+    async def _begin(self, observed: PodContainers) -> None:
         """What an earlier kubelet began with may have been given a verdict; a new pod may be refused."""
         if (self.pod.get("status") or {}).get("startTime"):
+            await self.resizing.resume(self.pod, observed)
             self._kept = await asyncio.to_thread(verdicts.kept, self._shared.volumes.pod_directory(self.uid))
             if self._kept is not None:
                 self.end(self._kept)
@@ -248,11 +276,14 @@ class PodWorker:
         ending = self._memory.stopping_since is not None
         self._prober.sync(self.view, observed, ending=ending)  # of a container that has just started, too
         self._memory.probes = self._prober.results
-        runner = self._shared.runner
+        self.resizing.settle(self.view, observed)
+        runner, ended = self._shared.runner, is_terminal(self.view)
         self._status = statuses.build(
             self.view, observed, self._memory, plan, runner.facts.host_ip, self._shared.clock.now()
         )
         self._shared.statuses.set(self.pod, self._status)
+        if is_terminal(self.view) and not ended:
+            self._shared.room()
 
     async def _carry_out(self, pod: Obj, action: Action, plan: Plan) -> bool:
         """False when the rest of the plan no longer holds: the worker is woken to decide again."""
@@ -262,6 +293,8 @@ class PodWorker:
                 return await self._make_sandbox(pod, action)
             case StartContainer():
                 return await self._start(pod, action)
+            case Update():
+                await self._update(pod, action)
             case Kill():
                 self._kills.start(pod, action)
             case StopSandbox():
@@ -310,6 +343,13 @@ class PodWorker:
         self.wake()
         container = self._shared.observer.get(made)
         return container is None or await self._post_start(pod, container, action)
+
+    async def _update(self, pod: Obj, action: Update) -> None:
+        why = await self._shared.runner.update(action.container, action.resources)
+        if why:
+            self._memory.resize.retry_at = self._shared.clock.now() + timedelta(seconds=_RESIZE_RETRY)
+            self.resizing.failed(pod, why)
+        self.wake()
 
     async def _post_start(self, pod: Obj, container: Container, action: StartContainer) -> bool:
         """Nothing else is done for the pod before the hook has returned, and until its container is gone if it failed;

@@ -16,6 +16,7 @@ from typing import Any
 from api.meta import Obj, is_deleting, rfc3339
 from kubelet.pods.model import PodContainers, is_terminal
 from kubelet.pods.qos import qos_class
+from kubelet.pods.resize_plan import renewing
 from kubelet.pods.status.conditions import conditions
 from kubelet.pods.status.containers import container_statuses
 from kubelet.pods.status.lost import settled
@@ -56,8 +57,9 @@ def build(
         if ending is not None and dead:
             status["phase"], status["reason"], status["message"] = "Failed", ending.reason, ending.message
         else:
-            status["phase"] = phase(pod, status, over=dead and is_deleting(pod))
-    status["conditions"] = conditions(pod, status, observed, ending, now)
+            status["phase"] = phase(pod, status, renewing(pod, observed), over=dead and is_deleting(pod))
+    resize = [] if status["phase"] in ("Succeeded", "Failed") else memory.resize.conditions()
+    status["conditions"] = conditions(pod, status, observed, ending, resize, now)
     return status
 
 

@@ -12,16 +12,23 @@ from typing import Any
 
 from api.meta import Obj, get_condition, rfc3339
 from kubelet.pods.model import Ending, PodContainers, is_sidecar, spec_init_containers
+from kubelet.pods.resize_plan import IN_PROGRESS, PENDING
 
 OWNED_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
+_OWNED = (*OWNED_CONDITIONS, PENDING, IN_PROGRESS)
 SHARED_CONDITIONS = ("PodScheduled", "DisruptionTarget")
 
 
 def conditions(
-    pod: Mapping[str, Any], status: Mapping[str, Any], observed: PodContainers, ending: Ending | None, now: datetime
+    pod: Mapping[str, Any],
+    status: Mapping[str, Any],
+    observed: PodContainers,
+    ending: Ending | None,
+    resize: Iterable[Obj],
+    now: datetime,
 ) -> list[Obj]:
     old: Mapping[str, Any] = pod.get("status") or {}
-    made = [_ready_to_start(observed, status), _initialized(pod, status), *_readiness(pod, status, old)]
+    made = [_ready_to_start(observed, status), _initialized(pod, status), *_readiness(pod, status, old), *resize]
     if get_condition({"status": old}, "PodScheduled") is None:
         made.append({"type": "PodScheduled", "status": "True"})
     if ending is not None and ending.condition is not None and status["phase"] == "Failed":
@@ -32,9 +39,9 @@ def conditions(
 
 def merged(ours: Iterable[Obj], stored: Iterable[Obj]) -> list[Obj]:
     """Ours, then what others have said. Of a shared condition the first word that it holds stays."""
-    theirs = [c for c in stored if c["type"] not in OWNED_CONDITIONS]
+    theirs = [c for c in stored if c["type"] not in _OWNED]
     said = {c["type"] for c in theirs if c.get("status") == "True"}
-    mine = [c for c in ours if c["type"] in OWNED_CONDITIONS or _first_word(c, said)]
+    mine = [c for c in ours if c["type"] in _OWNED or _first_word(c, said)]
     types = {c["type"] for c in mine}
     return mine + [c for c in theirs if c["type"] not in types]
 
@@ -49,6 +56,7 @@ def _stamped(new: Mapping[str, Any], old: Mapping[str, Any], generation: int | N
     stamp = rfc3339(now) if moved or before is None else before.get("lastTransitionTime")
     full: Obj = {"type": new["type"], "status": new["status"], "lastProbeTime": None}
     full["lastTransitionTime"] = stamp or rfc3339(now)
+    generation = new.get("observedGeneration", generation)
     if generation is not None:
         full["observedGeneration"] = generation
     full.update({k: new[k] for k in ("reason", "message") if new.get(k)})

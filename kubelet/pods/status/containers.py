@@ -18,6 +18,7 @@ from kubelet.pods.model import (
     spec_ephemeral_containers,
     spec_init_containers,
 )
+from kubelet.pods.resize_plan import container_status
 from kubelet.pods.status.lost import unknown_end
 from kubelet.pods.sync.plan import Memory, Plan
 from kubelet.pods.sync.restarts import LOST, restarts
@@ -116,6 +117,7 @@ def _status(
         else:
             result["state"] = {"terminated": terminated(latest, most_bytes)}
             result["ready"] = plain_init and latest.exit_code == 0
+        result |= container_status(spec, latest, old)
         if previous is not None and previous.exited:
             result["lastState"] = {"terminated": terminated(previous, most_bytes)}
     if (result["lastState"].get("terminated") or {}).get("containerID") == result.get("containerID"):

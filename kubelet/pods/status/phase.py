@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from api.meta import Obj
@@ -11,8 +11,9 @@ from kubelet.pods.model import is_sidecar, spec_containers, spec_init_containers
 from kubelet.pods.sync.restarts import restarts
 
 
-def phase(pod: Mapping[str, Any], status: Mapping[str, Any], *, over: bool) -> str:
-    """`over`: nothing of the pod runs and nothing will, whatever its restart policy."""
+def phase(pod: Mapping[str, Any], status: Mapping[str, Any], renewing: Container[str] = (), *, over: bool) -> str:
+    """`renewing`: names of containers that start again however they ended. `over`: nothing of the pod runs and nothing
+    will, whatever its restart policy."""
     inits = {told["name"]: told for told in status.get("initContainerStatuses") or []}
     begun = any(_has_run(told) for told in status["containerStatuses"])
     seen: Counter[str] = Counter()
@@ -20,7 +21,7 @@ def phase(pod: Mapping[str, Any], status: Mapping[str, Any], *, over: bool) -> s
         told = inits[container["name"]]
         seen.update(_sidecar(told) if is_sidecar(container) else _plain_init(pod, container, told))
     for container, told in zip(spec_containers(pod), status["containerStatuses"], strict=True):
-        seen.update(_app(pod, container, told))
+        seen.update(_app(pod, container, told, container["name"] in renewing))
     if seen["failed"]:
         return "Failed"
     if over:
@@ -50,7 +51,7 @@ def _sidecar(told: Obj) -> list[str]:
     return [] if _last_end(told) is not None else ["waiting", "pending sidecar"]
 
 
-def _app(pod: Mapping[str, Any], container: Mapping[str, Any], told: Obj) -> list[str]:
+def _app(pod: Mapping[str, Any], container: Mapping[str, Any], told: Obj, again: bool) -> list[str]:
     if "running" in told["state"]:
         return ["running"]
     ended = _last_end(told)
@@ -58,7 +59,7 @@ def _app(pod: Mapping[str, Any], container: Mapping[str, Any], told: Obj) -> lis
         return ["waiting"]
     code = int(ended["exitCode"])
     words = ["stopped"]
-    if restarts(pod, container, code):
+    if again or restarts(pod, container, code):
         words.append("again")
     if code == 0 and told["state"].get("terminated"):
         words.append("succeeded")

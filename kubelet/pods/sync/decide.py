@@ -24,6 +24,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from api.meta import is_deleting, parse_time
+from kubelet.pods import resize_plan
 from kubelet.pods.model import (
     Container,
     Ending,
@@ -38,8 +39,9 @@ from kubelet.pods.model import (
     spec_ephemeral_containers,
     spec_init_containers,
 )
+from kubelet.pods.qos import docker_resources
 from kubelet.pods.sync.init_containers import initialize
-from kubelet.pods.sync.plan import MakeSandbox, Memory, Plan, Remove, StartContainer, StopSandbox
+from kubelet.pods.sync.plan import MakeSandbox, Memory, Plan, Remove, StartContainer, StopSandbox, Update
 from kubelet.pods.sync.restarts import changed, consider, ended_with, restarts, restarts_when_killed
 from kubelet.pods.sync.wind_down import kill, wind_down
 
@@ -60,6 +62,7 @@ def decide(pod: Mapping[str, Any], observed: PodContainers, memory: Memory, now:
         return _new_sandbox(pod, observed, memory, now, plan)
     _kill_strays(pod, observed, sandbox, memory, plan, now)
     _kill_by_probes(pod, observed, memory, plan, now)
+    _resize(pod, observed, memory, plan, now)
     if finished(pod, observed):
         return wind_down(pod, observed, memory, now, plan, finish=False)
     for container in spec_ephemeral_containers(pod):
@@ -86,7 +89,7 @@ def finished(pod: Mapping[str, Any], observed: PodContainers) -> bool:
         code = ended_with(pod, observed, container["name"])
         if code is None or restarts(pod, container, code):
             return False
-    return True
+    return not resize_plan.renewing(pod, observed)
 
 
 def _past_deadline(pod: Mapping[str, Any], now: datetime, plan: Plan) -> bool:
@@ -151,6 +154,21 @@ def _kill_by_probes(pod: Mapping[str, Any], observed: PodContainers, memory: Mem
         elif changed(spec, container):
             text = f"Container {container.name} definition changed, will be restarted"
             kill(plan, memory, now, container, grace_period(pod), text)
+
+
+def _resize(pod: Mapping[str, Any], observed: PodContainers, memory: Memory, plan: Plan, now: datetime) -> None:
+    """What was granted reaches the containers that run, in place or by a new start (KEP-1287)."""
+    for spec in resize_plan.resizable(pod):
+        container, retry_at = observed.latest(spec["name"]), memory.resize.retry_at
+        if container is None or not container.running or container.id in memory.kills:
+            continue
+        if resize_plan.needs_restart(spec, container):
+            text = f"Container {container.name} resize requires restart"
+            kill(plan, memory, now, container, grace_period(pod), text)
+        elif resize_plan.unmet(spec, container) and retry_at is not None and now < retry_at:
+            plan.wake(retry_at)
+        elif resize_plan.unmet(spec, container):
+            plan.actions.append(Update(container, docker_resources(spec)))
 
 
 def _why(pod: Mapping[str, Any], spec: Mapping[str, Any], container: Container, failed: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from kubelet.pods.model import BackOff, Container, Ending, Failure, Probes
+from kubelet.pods.resize_plan import Resize
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,15 @@ class Finish:
     """No container of the pod runs: report its last state, remove all with the sandbox, delete the object."""
 
 
-Action = MakeSandbox | StartContainer | Kill | StopSandbox | Remove | Finish
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Hold a running container to what it has been granted: fields of Docker's HostConfig."""
+
+    container: Container
+    resources: dict[str, int]
+
+
+Action = Update | MakeSandbox | StartContainer | Kill | StopSandbox | Remove | Finish
 
 
 @dataclass(slots=True)
@@ -69,6 +78,7 @@ class Memory:
     stopping_since: datetime | None = None
     """When this worker saw the pod deleted, ended or finished, or its grace cut: the grace counts from there."""
     stopping_grace: int = 0
+    resize: Resize = field(default_factory=Resize)
     ending: Ending | None = None
     """The node has decided that this pod fails."""
     longest_delay: float = 300.0

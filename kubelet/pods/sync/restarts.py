@@ -19,6 +19,7 @@ from kubelet.pods.model import (
     restart_policy,
     spec_hash,
 )
+from kubelet.pods.resize_plan import needs_restart
 from kubelet.pods.sync.plan import Memory, Plan, Remove, StartContainer
 
 FIRST_DELAY = 10.0
@@ -111,7 +112,7 @@ def consider(
         plan.actions.append(Remove(latest))
         attempt = latest.attempt
         latest = observed.previous(name)
-    renewed = latest is not None and changed(container, latest)
+    renewed = latest is not None and (changed(container, latest) or needs_restart(container, latest))
     code = ended_with(pod, observed, name)
     if code is not None and not again and not renewed and not restarts(pod, container, code):
         return

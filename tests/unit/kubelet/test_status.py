@@ -68,6 +68,7 @@ def test_a_running_pod_in_full() -> None:
             "state": {"running": {"startedAt": "2026-01-02T03:04:05Z"}},
             "lastState": {},
             "started": True,
+            "resources": {},
         }
     ]
     for type_ in OWNED_CONDITIONS:
