@@ -24,6 +24,7 @@ from kubelet.stats import exposition, machine
 from kubelet.stats.exposition import Family, Sample
 from kubelet.stats.stats import Stats
 from kubelet.stats.summary import summary
+from kubelet.volumes.claims import claim_name
 
 LOGS = Path("/var/log")
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -105,8 +106,9 @@ class NodeHandlers:
             before, last = await self._stats.pair(_FRESH)
             disks = None if short else await self._stats.disk(last.pods)
             images, used = await self._node.images()
+            claimed = {uid: of_pod for (uid, _), of_pod in claims(self._pods.all()).items()}
             around = await asyncio.to_thread(
-                machine.surroundings, self._node.name, self._node.root, images, used, claims(self._pods.all())
+                machine.surroundings, self._node.name, self._node.root, images, used, claimed
             )
         except OSError as error:
             raise InternalError(f"Internal Error: {error}") from error
@@ -144,6 +146,11 @@ class NodeHandlers:
             Family("kubernetes_build_info", "gauge", "The version this node runs.",
                    [Sample({"git_version": self._node.version, "platform": "linux"}, 1)]),
         ]  # fmt: skip
+        claimed = {
+            uid: {volume: {"persistentvolumeclaim": claim, "namespace": namespace} for volume, claim in of_pod.items()}
+            for (uid, namespace), of_pod in claims(self._pods.all()).items()
+        }
+        families += exposition.claims(await self._stats.disk(claimed), claimed)
         return _exposed(metrics.text().decode() + exposition.render(families))
 
     # Logs.
@@ -173,16 +180,14 @@ def _names(directory: Path) -> list[str]:
     return sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in directory.iterdir())
 
 
-def claims(pods: list[Obj]) -> dict[str, dict[str, str]]:
-    """By uid of a pod, the claims behind its volumes by the volume's name."""
-    found: dict[str, dict[str, str]] = {}
+def claims(pods: list[Obj]) -> dict[tuple[str, str], dict[str, str]]:
+    """By uid and namespace of a pod, the claims behind its volumes by the volume's name."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
     for pod in pods:
         for volume in pod["spec"].get("volumes") or []:
-            claim = (volume.get("persistentVolumeClaim") or {}).get("claimName", "")
-            if "ephemeral" in volume:
-                claim = f"{pod['metadata']['name']}-{volume['name']}"
-            if claim:
-                found.setdefault(pod["metadata"]["uid"], {})[volume["name"]] = claim
+            if claim := claim_name(pod, volume):
+                meta = pod["metadata"]
+                found.setdefault((meta["uid"], meta["namespace"]), {})[volume["name"]] = claim
     return found
 
 

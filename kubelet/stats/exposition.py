@@ -149,6 +149,29 @@ def _of_containers(look: Look, disks: Mapping[str, DiskUsage], images: Filesyste
     ]
 
 
+def claims(disks: Mapping[str, DiskUsage], claimed: Mapping[str, Mapping[str, Labels]]) -> list[Family]:
+    """kubelet_volume_stats_…, of claims. `claimed` is their labels, by uid of the pod and name of the volume."""
+    found = [
+        (labels, disks[uid].filesystems[name])
+        for uid, volumes in claimed.items()
+        for name, labels in volumes.items()
+        if uid in disks and name in disks[uid].filesystems
+    ]
+    return [
+        Family(f"kubelet_volume_stats_{name}", "gauge", text, [Sample(labels, value(f)) for labels, f in found])
+        for name, text, value in _OF_CLAIMS
+    ]
+
+
+_OF_CLAIMS: list[tuple[str, str, Callable[[Filesystem], float]]] = [
+    ("capacity_bytes", "Capacity in bytes of the volume", lambda f: f.capacity),
+    ("available_bytes", "Number of available bytes in the volume", lambda f: f.available),
+    ("used_bytes", "Number of used bytes in the volume", lambda f: f.used),
+    ("inodes", "Maximum number of inodes in the volume", lambda f: f.inodes),
+    ("inodes_free", "Number of free inodes in the volume", lambda f: f.inodes_free),
+    ("inodes_used", "Number of used inodes in the volume", lambda f: f.inodes_used),
+]
+
 Told = list[tuple[Labels, float]]
 
 

@@ -114,13 +114,13 @@ class DiskUsage:
     """By container: what it wrote into its own root."""
     logs: Mapping[str, Usage]
     volumes: Mapping[str, Usage]
-    """By name of the volume: those that lie in the pod's directory."""
+    """By name of the volume: those that lie in the pod's directory, and claims of the node's disks."""
     filesystems: Mapping[str, Filesystem] = field(default_factory=dict)
-    """Of volumes that have one of their own: those in memory."""
+    """Of volumes that have one of their own: those in memory, and claims."""
 
     @property
     def ephemeral(self) -> Usage:
-        """What counts as ephemeral storage: all of it but volumes in memory."""
+        """What counts as ephemeral storage: all of it but volumes in memory and claims."""
         volumes = [used for name, used in self.volumes.items() if name not in self.filesystems]
         return total([*self.layers.values(), *self.logs.values(), *volumes])
 

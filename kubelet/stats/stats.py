@@ -9,7 +9,7 @@ moment share one look. Nothing runs between.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from client.clock import Clock
@@ -32,9 +32,12 @@ _DISK_SHARE = 20
 
 
 class Stats:
-    def __init__(self, observer: Observer, root: Path, clock: Clock) -> None:
-        """`root` is the kubelet's directory: pods have theirs in root/pods/UID."""
-        self._observer, self._root, self._clock = observer, root, clock
+    def __init__(
+        self, observer: Observer, root: Path, clock: Clock, claimed: Callable[[str], Mapping[str, Path]]
+    ) -> None:
+        """`root` is the kubelet's directory: pods have theirs in root/pods/UID. `claimed` tells what is behind a pod's
+        claims, by the volume's name."""
+        self._observer, self._root, self._clock, self._claimed = observer, root, clock, claimed
         self._hierarchy = Hierarchy()
         self._groups: dict[str, Groups] = {}
         self._last: Look | None = None
@@ -112,11 +115,12 @@ class Stats:
         newest = [attempts[0] for attempts in pod.containers.values()]
         directory = self._root / "pods" / uid
         volumes = volume_directories(directory)
+        claimed = {name: filesystem(path) for name, path in self._claimed(uid).items()}
         return DiskUsage(
             {c.name: usage(Path(layer)) for c in newest if (layer := writable_layer(c))},
             {c.name: _log_usage(c) for c in newest if c.log_path},
-            {v.name: usage(v) for v in volumes},
-            {v.name: filesystem(v) for v in volumes if v.stat().st_dev != directory.stat().st_dev},
+            {v.name: usage(v) for v in volumes} | {n: Usage(f.used, f.inodes_used) for n, f in claimed.items()},
+            {v.name: filesystem(v) for v in volumes if v.stat().st_dev != directory.stat().st_dev} | claimed,
         )
 
 

@@ -181,6 +181,11 @@ class Volumes:
         plugin = _DIRECTORY.get(source.kind, source.kind)
         return self.pod_directory(uid) / "volumes" / f"kubernetes.io~{plugin}" / source.name
 
+    def claimed(self, uid: str) -> dict[str, Path]:
+        """Directories of the node's disks that are behind the pod's claims, by the volume's name."""
+        found = {name: source for (of, name), source in self._sources.items() if of == uid}
+        return {name: Path(source.spec["path"]) for name, source in found.items() if source.kind == "local"}
+
     # While it runs.
 
     def is_waiting(self, uid: str) -> bool:

@@ -19,6 +19,7 @@ from kubelet.server.auth import Access, User, bearer, certified, subresources
 from kubelet.server.node import _below, claims
 from kubelet.server.streaming.pipe import Idle
 from kubelet.stats.exposition import Family, Sample, cadvisor, render, resource
+from kubelet.stats.exposition import claims as claim_metrics
 from tests.unit.kubelet.pods import NOW, pod
 from tests.unit.kubelet.test_stats import AROUND, DISKS, look
 
@@ -225,7 +226,8 @@ def test_claims_behind_volumes() -> None:
         {"name": "e", "emptyDir": {}},
     ]  # fmt: skip
     one = pod(volumes=volumes)
-    assert claims([one]) == {one["metadata"]["uid"]: {"a": "c", "b": f"{one['metadata']['name']}-b"}}
+    meta = one["metadata"]
+    assert claims([one]) == {(meta["uid"], meta["namespace"]): {"a": "c", "b": f"{meta['name']}-b"}}
 
 
 async def test_an_idle_stream_ends_and_a_busy_one_does_not() -> None:
@@ -253,6 +255,18 @@ def test_resource_metrics() -> None:
     assert f"node_cpu_usage_seconds_total 10.0 {at}\n" in text
     assert "resource_scrape_error 0\n" in text
     assert 'container_start_time_seconds{container="app",namespace="shop",pod="web"} 1767322945.0' in text
+
+
+def test_metrics_of_claims() -> None:
+    """volume_stats.go: by namespace and claim, for claims that can be measured."""
+    labels = {"namespace": "shop", "persistentvolumeclaim": "c"}
+    text = render(claim_metrics(DISKS, {"u1": {"secret": labels, "other": labels}, "u2": {"secret": labels}}))
+    at = '{namespace="shop",persistentvolumeclaim="c"}'
+    told = [line for line in text.splitlines() if not line.startswith("#")]
+    assert f"kubelet_volume_stats_capacity_bytes{at} 8000" in told
+    assert f"kubelet_volume_stats_used_bytes{at} 1000" in told
+    assert f"kubelet_volume_stats_inodes_free{at} 1" in told
+    assert len(told) == 6
 
 
 def test_cadvisor_metrics() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from kubelet.pods.model import Container
+from client.clock import FakeClock
+from kubelet.pods.model import Container, PodContainers
 from kubelet.stats import network
 from kubelet.stats.cgroups import Hierarchy, meminfo, parse_pressure
 from kubelet.stats.filesystems import Filesystem
 from kubelet.stats.model import DiskUsage, Interface, Look, PodUsage, Reading
-from kubelet.stats.stats import volume_directories
+from kubelet.stats.stats import Stats, volume_directories
 from kubelet.stats.summary import Surroundings, summary
 from kubelet.volumes.usage import Usage
 
@@ -196,10 +199,69 @@ def test_summary_of_cpu_and_memory_alone() -> None:
 
 def test_a_container_that_began_between_two_looks() -> None:
     """Its rate is that of its own life, whatever the container before it had used."""
-    young = container("app", age=0)
-    young = Container(**{n: getattr(young, n) for n in Container.__slots__} | {"id": "new" + ID})
+    young = replace(container("app", age=0), id="new" + ID)
     found = summary(look(0, 10**12), look(5, 10**9, of=young), AROUND, None)
     assert found["pods"][0]["containers"][0]["cpu"]["usageNanoCores"] == 2 * 10**8
+
+
+class Containers:
+    """An observer of one pod whose container's control group says how much CPU it has used."""
+
+    def __init__(self, *running: Container) -> None:
+        self.running = running
+
+    def pods(self) -> list[str]:
+        return ["u1"]
+
+    def of_pod(self, _: str) -> PodContainers:
+        return PodContainers.of(self.running)
+
+
+async def test_looks_are_shared_and_rates_are_of_some_ten_seconds(tmp_path: Path) -> None:
+    """A look costs some reads per container: who can do with an older one gets that."""
+    clock = FakeClock()
+    stats = Stats(Containers(container("app")), tmp_path, clock, lambda _: {})  # type: ignore[arg-type]  # what is asked
+    asking = asyncio.gather(stats.look(5), stats.look(5), stats.look(5))
+    one, two, three = await asking
+    assert one is two is three
+    clock.advance(4)
+    assert await stats.look(5) is one
+    clock.advance(4)
+    later = await stats.look(5)
+    assert later is not one
+    before, last = await stats.pair(5)
+    assert (before, last) == (one, later)
+    clock.advance(4)
+    assert (await stats.pair())[0] is one
+    clock.advance(4)
+    before, last = await stats.pair()
+    assert last.at - before.at >= 4 and before is not one
+    clock.advance(1000)
+    waiting = asyncio.create_task(stats.pair())
+    while not waiting.done():  # the first in a long time waits a second for a second look
+        await clock.run_for(0.5)
+        await asyncio.sleep(0.01)
+    before, last = waiting.result()
+    assert 1 <= last.at - before.at < 3
+
+
+async def test_disks_are_measured_as_often_as_is_cheap(tmp_path: Path) -> None:
+    clock = FakeClock()
+    data = tmp_path / "pods" / "u1" / "volumes" / "kubernetes.io~empty-dir" / "data"
+    data.mkdir(parents=True)
+    (tmp_path / "log").write_bytes(b"x" * 7)
+    (tmp_path / "log.1").write_bytes(b"x" * 5)
+    app = replace(container("app"), log_path=str(tmp_path / "log"), layer=str(data.parent))
+    stats = Stats(Containers(app), tmp_path, clock, lambda _: {"claim": tmp_path})  # type: ignore[arg-type]  # the same
+    first = (await stats.disk(["u1"]))["u1"]
+    assert first.logs == {"app": Usage(12, 2)} and first.layers["app"].inodes == 2
+    assert first.volumes["claim"].bytes > 0 and "claim" in first.filesystems
+    assert first.ephemeral.inodes == 2 + 2 + 1
+    (data / "file").touch()
+    clock.advance(5)
+    assert (await stats.disk(["u1"]))["u1"] is first
+    clock.advance(6)
+    assert (await stats.disk(["u1"]))["u1"].volumes["data"].inodes == 2
 
 
 def test_only_a_pods_own_volumes_are_measured(tmp_path: Path) -> None:
