@@ -44,7 +44,6 @@ from kubelet.pods.workers import Shared
 from kubelet.probing.checks import Checks
 from kubelet.probing.commands import Commands
 from kubelet.probing.hooks import Hooks
-from kubelet.probing.http import Http
 from kubelet.probing.prober import Probing
 from kubelet.server.app import Server
 from kubelet.server.auth import Access
@@ -105,11 +104,11 @@ async def serve(daemon: Daemon) -> None:
     volumes = Volumes(root, lookup, clock, docker_images.export)
     volumes.host_ip = facts.host_ip
     observer = Observer(runtime, clock)
-    commands, http = Commands(runtime, clock), Http()
+    commands = Commands(runtime, clock)
     endings = Endings(
-        runtime, observer, Hooks(commands, http, observer, recorder, clock, facts.host_ip), recorder, clock
+        runtime, observer, Hooks(commands, observer, recorder, clock, facts.host_ip), recorder, clock
     )
-    probing = Probing(Checks(commands, http), recorder, clock, facts.host_ip)
+    probing = Probing(Checks(commands), recorder, clock, facts.host_ip)
     pods = Pods(pod_informer, observer, volumes, clock)
     refresher = Refresher(client, pod_informer, lookup, volumes, clock, config.sync_seconds, pods.retry_volumes)
     observer.on_change(pods.container_changed)
@@ -191,7 +190,6 @@ async def serve(daemon: Daemon) -> None:
     finally:
         await server.stop()
         await commands.close()
-        await http.close()
         runtime.close()
 
 

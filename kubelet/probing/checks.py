@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubelet.pods.environment import expand
+from kubelet.probing import dial, http
 from kubelet.probing.commands import Commands
-from kubelet.probing.http import Http, HttpFailure, dial_error, dial_timeout, headers_of, url_of
+from kubelet.probing.http import HttpFailure
 from kubelet.probing.target import Target, Trouble
 
 _AGENT = "kube-probe/1.35"
@@ -25,9 +26,9 @@ class Outcome:
 
 
 class Checks:
-    def __init__(self, commands: Commands, http: Http) -> None:
-        self._commands, self._http = commands, http
-        self._kinds = {"exec": self._exec, "httpGet": self._get, "tcpSocket": _tcp, "grpc": _grpc}
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+        self._kinds = {"exec": self._exec, "httpGet": _get, "tcpSocket": _tcp, "grpc": _grpc}
 
     async def run(self, probe: Mapping[str, Any], target: Target, seconds: int) -> Outcome:
         """Trouble, or RuntimeFailure, when that could not be found out."""
@@ -46,16 +47,17 @@ class Checks:
             return Outcome(False, f'command timed out: "{" ".join(command)}" timed out after {seconds}s')
         return Outcome(finished.code == 0, finished.output)
 
-    async def _get(self, action: Mapping[str, Any], target: Target, seconds: int) -> Outcome:
-        try:
-            answer = await self._http.get(url_of(action, target), headers_of(action, _AGENT), seconds)
-        except HttpFailure as failure:
-            return Outcome(False, str(failure))
-        if 300 <= answer.status < 400:
-            return Outcome(True, f"Probe terminated redirects, Response body: {answer.body}", warning=True)
-        if 200 <= answer.status < 300:
-            return Outcome(True)
-        return Outcome(False, f"HTTP probe failed with statuscode: {answer.status}")
+
+async def _get(action: Mapping[str, Any], target: Target, seconds: int) -> Outcome:
+    try:
+        answer = await http.get(http.url_of(action, target), http.headers_of(action, _AGENT), seconds)
+    except HttpFailure as failure:
+        return Outcome(False, str(failure))
+    if 300 <= answer.status < 400:
+        return Outcome(True, f"Probe terminated redirects, Response body: {answer.body}", warning=True)
+    if 200 <= answer.status < 300:
+        return Outcome(True)
+    return Outcome(False, f"HTTP probe failed with statuscode: {answer.status}")
 
 
 async def _tcp(action: Mapping[str, Any], target: Target, seconds: int) -> Outcome:
@@ -64,9 +66,9 @@ async def _tcp(action: Mapping[str, Any], target: Target, seconds: int) -> Outco
         async with asyncio.timeout(seconds):
             _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
-        return Outcome(False, dial_timeout(host, port))
+        return Outcome(False, dial.timeout(host, port))
     except OSError as error:
-        return Outcome(False, dial_error(error, host, port))
+        return Outcome(False, dial.failure(error, host, port))
     writer.close()
     return Outcome(True)
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from hpack import Decoder, Encoder, HPACKError
 
-from kubelet.probing.http import authority
+from kubelet.probing.dial import authority
 
 _DATA, _HEADERS, _RST, _SETTINGS, _PING, _GOAWAY, _CONTINUATION = 0, 1, 3, 4, 6, 7, 9
 _END_STREAM, _ACK, _END_HEADERS, _PADDED, _PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from api.meta import Obj
@@ -17,8 +18,9 @@ from client.events import EventRecorder
 from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import RuntimeFailure
 from kubelet.pods.model import Container, field_path, find_container
+from kubelet.probing import http
 from kubelet.probing.commands import Commands
-from kubelet.probing.http import PLAIN_ANSWER, Http, HttpFailure, headers_of, url_of
+from kubelet.probing.http import PLAIN_ANSWER, HttpFailure
 from kubelet.probing.target import Target, Trouble, address_of
 
 _log = log.get("hooks")
@@ -31,9 +33,9 @@ class HookFailure(Exception):
 
 class Hooks:
     def __init__(
-        self, commands: Commands, http: Http, observer: Observer, recorder: EventRecorder, clock: Clock, host_ip: str
+        self, commands: Commands, observer: Observer, recorder: EventRecorder, clock: Clock, host_ip: str
     ) -> None:
-        self._commands, self._http, self._observer = commands, http, observer
+        self._commands, self._observer = commands, observer
         self._recorder, self._clock, self._host_ip = recorder, clock, host_ip
 
     async def run(self, kind: str, pod: Obj, container: Container) -> str:
@@ -87,13 +89,12 @@ class Hooks:
 
     async def _get(self, pod: Obj, target: Target, action: Mapping[str, Any]) -> None:
         """Any answer will do. A server that speaks plain HTTP where HTTPS was said is asked in its own way."""
-        url, headers = url_of(action, target), headers_of(action, _AGENT)
+        url, headers = http.url_of(action, target), http.headers_of(action, _AGENT)
         try:
-            await self._http.get(url, headers)
+            await http.get(url, headers)
         except HttpFailure as error:
             if PLAIN_ANSWER not in str(error):
                 raise
-            headers.pop("Authorization", None)
-            await self._http.get(url.with_scheme("http"), headers)
-            text = f"request to HTTPS lifecycle hook {url.authority} got HTTP response, retry with HTTP succeeded"
+            await http.get(replace(url, scheme="http"), http.without(headers, "authorization"))
+            text = f"request to HTTPS lifecycle hook {url.at} got HTTP response, retry with HTTP succeeded"
             self._recorder.event(pod, "Warning", "LifecycleHTTPFallback", text)

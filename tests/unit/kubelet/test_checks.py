@@ -22,7 +22,7 @@ from kubelet.docker.runtime import DockerRuntime, Refused
 from kubelet.probing.checks import Checks
 from kubelet.probing.commands import Commands
 from kubelet.probing.hooks import Hooks
-from kubelet.probing.http import Http, headers_of, url_of
+from kubelet.probing.http import headers_of, url_of
 from kubelet.probing.target import Target, Trouble
 from tests.harness.eventually import eventually
 from tests.unit.kubelet.pods import pod, running, sandbox, seen
@@ -101,12 +101,8 @@ def reply(status: int, body: str = "", **headers: str) -> bytes:
 
 
 async def look(probe: Obj, at: Target, seconds: int = 2, docker: Docker | None = None) -> tuple[bool, str]:
-    http = Http()
-    try:
-        outcome = await Checks(commands(docker or Docker(Stream(), 0)), http).run(probe, at, seconds)
-        return outcome.success, outcome.text
-    finally:
-        await http.close()
+    outcome = await Checks(commands(docker or Docker(Stream(), 0))).run(probe, at, seconds)
+    return outcome.success, outcome.text
 
 
 @pytest.mark.parametrize(
@@ -199,6 +195,38 @@ async def test_http_servers_that_do_not_answer() -> None:
     assert ended == (False, f'Get "http://127.0.0.1:{mute}/": EOF')
     refused = f"dial tcp 127.0.0.1:{mute}: connect: connection refused"
     assert closed == (False, f'Get "http://127.0.0.1:{mute}/": {refused}')
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + reply(200), (True, "")),
+        (b"HTTP/1.0 302 x\r\n\r\nto the end", (True, "Probe terminated redirects, Response body: to the end")),
+        (b"HTTP/1.1 399 x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n",
+         (True, "Probe terminated redirects, Response body: abc")),
+        (reply(399, "x" * 20000), (True, f"Probe terminated redirects, Response body: {'x' * 10240}")),
+        (b"HTTP/1.1 500 x\r\nContent-Length: 9\r\n\r\nhalf", "unexpected EOF"),
+        (b"SSH-2.0\r\n", (False, "malformed")),
+    ],
+    ids=["first something else", "until the end", "chunks", "long", "half", "another protocol"],
+)  # fmt: skip
+async def test_http_answers_of_all_shapes(data: bytes, expected: tuple[bool, str] | str) -> None:
+    """Ten kilobytes of a body are read; one that breaks off is an error, not a failure (http.go, DoHTTPProbe)."""
+    async with server(lambda _: data) as port:
+        probe = {"httpGet": {"port": port, "path": "/"}}
+        if isinstance(expected, str):
+            with pytest.raises(Trouble, match=expected) as trouble:
+                await look(probe, target())
+            assert trouble.value.state == "failure"
+        else:
+            success, text = await look(probe, target())
+            assert success is expected[0] and (text == expected[1] or "malformed" in text)
+
+
+async def test_no_header_smuggles_in_another() -> None:
+    headers = [{"name": "X", "value": "a\r\nY: b"}]
+    success, text = await look({"httpGet": {"port": 1, "path": "/", "httpHeaders": headers}}, target())
+    assert (success, text) == (False, 'Get "http://127.0.0.1:1/": net/http: invalid header field value for "X"')
 
 
 async def test_tcp() -> None:
@@ -303,15 +331,11 @@ async def test_a_command_that_nobody_waits_for_any_more_is_left_to_its_container
 
 async def hook(handler: Obj, docker: Docker | None = None, container_id: str = "c1") -> tuple[str, list[str]]:
     """Why it failed, and the events."""
-    http, recorder = Http(), cast(Any, Recorder())
-    try:
-        observer = cast(Any, SimpleNamespace(of_pod=lambda uid: seen(replace(sandbox(), ips=("127.0.0.1",)))))
-        runner = commands(docker or Docker(Stream(), 0))
-        hooks = Hooks(runner, http, observer, recorder, FakeClock(), "192.0.2.1")
-        spec = {"name": "app", "lifecycle": {"postStart": handler}}
-        why = await hooks.run("PostStart", pod(containers=[spec]), replace(running(), id=container_id))
-    finally:
-        await http.close()
+    recorder = cast(Any, Recorder())
+    observer = cast(Any, SimpleNamespace(of_pod=lambda uid: seen(replace(sandbox(), ips=("127.0.0.1",)))))
+    hooks = Hooks(commands(docker or Docker(Stream(), 0)), observer, recorder, FakeClock(), "192.0.2.1")
+    spec = {"name": "app", "lifecycle": {"postStart": handler}}
+    why = await hooks.run("PostStart", pod(containers=[spec]), replace(running(), id=container_id))
     assert recorder.messages[-1:] == ["FailedPostStartHook PostStartHook failed"] if why else True
     return why, [message for message in recorder.messages if not message.startswith("FailedPostStartHook")]
 
@@ -359,4 +383,4 @@ def test_urls_of_odd_parts() -> None:
     six = Target("c", {"name": "app"}, "fd00::1")
     assert str(url_of({"port": 1, "path": "%2f/ü#x"}, six)) == "http://[fd00::1]:1/%2f/%C3%BC"
     assert str(url_of({"port": 1, "host": "h", "scheme": "HTTPS"}, six)) == "https://h:1/"
-    assert headers_of({}, "me") == {"User-Agent": "me", "Accept": "*/*"}
+    assert headers_of({}, "me") == (("User-Agent", "me"), ("Accept", "*/*"))

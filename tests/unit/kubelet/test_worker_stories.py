@@ -25,7 +25,6 @@ from kubelet.pods.workers import PodWorker, Shared
 from kubelet.probing.checks import Checks
 from kubelet.probing.commands import Finished
 from kubelet.probing.hooks import Hooks
-from kubelet.probing.http import Http
 from kubelet.probing.prober import Probing
 from kubelet.volumes.manager import Volumes
 from tests.unit.kubelet.pods import deleted, pod
@@ -154,9 +153,9 @@ class Node:
         )  # fmt: skip
         self.commands = Commands()
         commands = cast(Any, self.commands)
-        hooks = Hooks(commands, Http(), self.observer, recorder, self.clock, facts.host_ip)
+        hooks = Hooks(commands, self.observer, recorder, self.clock, facts.host_ip)
         endings = Endings(runtime, self.observer, hooks, recorder, self.clock)
-        probing = Probing(Checks(commands, Http()), recorder, self.clock, facts.host_ip)
+        probing = Probing(Checks(commands), recorder, self.clock, facts.host_ip)
         self.shared = Shared(
             client, self.observer, runner, endings, probing, volumes,
             StatusManager(client, lambda _: None, self.clock), recorder, self.clock, lambda _: True,
