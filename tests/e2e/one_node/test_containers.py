@@ -337,10 +337,12 @@ def test_resources(cluster: Cluster, namespace: str) -> None:
         return bool((ended["exitCode"], ended["reason"]) == (137, "OOMKilled"))
 
     eventually_sync(killed, "the pod's limit is enforced", within=30)
-    uids = [p["metadata"]["uid"] for p in pods.values()]
+    uid = pods["whole"]["metadata"]["uid"].replace("-", "?")
+    above = ("sampan", "*/sampan", "sampan.slice", "*/sampan.slice")
+    groups = [path for where in above for path in Path("/sys/fs/cgroup").glob(f"{where}/*pod{uid}*")]
+    assert groups
     cluster.kubectl("delete", "pods", "--all", namespace=namespace)
-    left = [str(path) for path in Path("/sys/fs/cgroup").glob("**/sampan-pod*") if any(u in path.name for u in uids)]
-    eventually_sync(lambda: not any(Path(path).exists() for path in left), "no control group is left", within=20)
+    eventually_sync(lambda: not any(path.exists() for path in groups), "no control group is left", within=20)
 
 
 def test_what_the_nodes_owner_decides(cluster: Cluster, namespace: str) -> None:
