@@ -142,7 +142,9 @@ def pod_resolver(
         made = Resolver(list(host.nameservers), list(host.searches), list(host.options))
     else:
         own = [f"{meta['namespace']}.svc.{cluster_domain}", f"svc.{cluster_domain}", cluster_domain]
-        made = Resolver(list(cluster_dns), (own if cluster_domain else []) + host.searches, ["ndots:5"])
+        made = Resolver(
+            list(cluster_dns), (own if cluster_domain else []) + [s for s in host.searches if s != "."], ["ndots:5"]
+        )
     extra = spec.get("dnsConfig") or {}
     made.nameservers = list(dict.fromkeys([*made.nameservers, *(extra.get("nameservers") or [])]))
     made.searches = list(dict.fromkeys([*made.searches, *(extra.get("searches") or [])]))

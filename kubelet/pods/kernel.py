@@ -57,7 +57,7 @@ def app_armor_missing(pod: Mapping[str, Any], enabled: bool) -> str:
     """Why the pod's profiles cannot be enforced, or "". Source: pkg/security/apparmor/validate.go"""
     if enabled:
         return ""
-    contexts = [security.of_pod(pod), *(c.get("securityContext") or {} for c in every_container(pod))]
+    contexts = [security.of_pod(pod), *(security.effective(c, pod) for c in every_container(pod))]
     profiles = (context.get("appArmorProfile") or {} for context in contexts)
     wanted = any(profile.get("type", "Unconfined") != "Unconfined" for profile in profiles)
     return "Cannot enforce AppArmor: AppArmor is not enabled on the host" if wanted else ""

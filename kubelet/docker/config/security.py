@@ -15,6 +15,7 @@ from kubelet.docker.config.parts import Surroundings
 _INHERITED = (
     "runAsUser", "runAsGroup", "runAsNonRoot", "seLinuxOptions", "seccompProfile", "appArmorProfile", "windowsOptions",
 )  # fmt: skip
+_APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
 
 
 def of_pod(pod: Mapping[str, Any]) -> Obj:
@@ -23,8 +24,18 @@ def of_pod(pod: Mapping[str, Any]) -> Obj:
 
 def effective(spec: Mapping[str, Any], pod: Mapping[str, Any]) -> Obj:
     """The container's own context over what it takes from its pod's."""
-    inherited = {k: v for k, v in of_pod(pod).items() if k in _INHERITED}
+    inherited = {k: v for k, v in of_pod(pod).items() if k in _INHERITED} | _annotated(spec, pod)
     return inherited | {k: v for k, v in (spec.get("securityContext") or {}).items() if v is not None}
+
+
+def _annotated(spec: Mapping[str, Any], pod: Mapping[str, Any]) -> Obj:
+    """AppArmor profiles were annotations once, and still are where no apiserver has made fields of them."""
+    said = (pod["metadata"].get("annotations") or {}).get(_APP_ARMOR + spec["name"])
+    if not said:
+        return {}
+    kind = {"runtime/default": "RuntimeDefault", "unconfined": "Unconfined"}.get(said, "Localhost")
+    profile = {"type": kind, "localhostProfile": said.removeprefix("localhost/")}
+    return {"appArmorProfile": profile if kind == "Localhost" else {"type": kind}}
 
 
 def seccomp_file(context: Mapping[str, Any]) -> str:

@@ -418,7 +418,7 @@ def test_security_options(context: dict[str, Any], around: dict[str, Any], expec
 
 def test_a_container_takes_from_its_pod_what_it_does_not_say() -> None:
     of_pod = {"runAsUser": 1, "runAsGroup": 2, "fsGroup": 3, "seccompProfile": {"type": "RuntimeDefault"}}
-    made = security.effective({"securityContext": {"runAsUser": 9}}, pod(securityContext=of_pod))
+    made = security.effective({"name": "a", "securityContext": {"runAsUser": 9}}, pod(securityContext=of_pod))
     assert made == {"runAsUser": 9, "runAsGroup": 2, "seccompProfile": {"type": "RuntimeDefault"}}
 
 
@@ -451,6 +451,11 @@ def test_app_armor_is_there_or_the_pod_refused() -> None:
     wanted = pod(containers=[{"name": "a", "securityContext": {"appArmorProfile": {"type": "RuntimeDefault"}}}])
     assert kernel.app_armor_missing(wanted, False) == ("Cannot enforce AppArmor: AppArmor is not enabled on the host")
     assert not kernel.app_armor_missing(wanted, True)
+    annotated = pod("a")
+    annotated["metadata"]["annotations"] = {"container.apparmor.security.beta.kubernetes.io/a": "localhost/p"}
+    assert kernel.app_armor_missing(annotated, False)
+    made = security.effective({"name": "a"}, annotated)
+    assert made == {"appArmorProfile": {"type": "Localhost", "localhostProfile": "p"}}
     unconfined = pod(securityContext={"appArmorProfile": {"type": "Unconfined"}})
     assert not kernel.app_armor_missing(unconfined, False)
 
