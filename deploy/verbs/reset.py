@@ -97,6 +97,8 @@ def _unmount(layout: Layout) -> None:
 def _remove_data(layout: Layout) -> str:
     """The data directory, but only what we put into it if it was the user's before."""
     remove_cgroups("sampan")
+    for pod in layout.nodes.glob("*/kubelet/pods/*"):
+        remove_cgroups(f"sampan-pod{pod.name}")
     for path in (layout.pki, layout.etcd, layout.run, layout.logs, layout.docker, layout.nodes):
         shutil.rmtree(path, ignore_errors=True)
     shutil.rmtree(layout.root / "kubeconfig-before", ignore_errors=True)

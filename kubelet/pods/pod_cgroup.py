@@ -41,12 +41,12 @@ def limits(pod: Mapping[str, Any], most_pids: int = -1) -> Limits:
 
 def parent(uid: str, driver: str) -> str:
     """What Docker is told; `driver` is its cgroup driver."""
-    return f"sampan-pod{uid.replace('-', '_')}.slice" if driver == "systemd" else f"/{_path(uid)}"
+    return f"sampan-pod{uid.replace('-', '_')}.slice" if driver == "systemd" else f"/{_name(uid)}"
 
 
-def _path(uid: str) -> str:
-    """Below what `sampan reset` takes away whole."""
-    return f"sampan/pod{uid}"
+def _name(uid: str) -> str:
+    """`sampan reset` looks for it, too."""
+    return f"sampan-pod{uid}"
 
 
 _Row = tuple[str, str, Callable[[int], object]]
@@ -115,7 +115,7 @@ def remove(uid: str, root: Path = Path("/sys/fs/cgroup")) -> None:
     in it."""
     for hierarchy in [root] if _is_unified(root) or not root.is_dir() else root.iterdir():
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            (hierarchy / _path(uid)).rmdir()
+            (hierarchy / _name(uid)).rmdir()
 
 
 def _is_unified(root: Path) -> bool:

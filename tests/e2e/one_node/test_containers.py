@@ -338,8 +338,8 @@ def test_resources(cluster: Cluster, namespace: str) -> None:
 
     eventually_sync(killed, "the pod's limit is enforced", within=30)
     uid = pods["whole"]["metadata"]["uid"].replace("-", "?")
-    above = ("sampan", "*/sampan", "sampan.slice", "*/sampan.slice")
-    groups = [path for where in above for path in Path("/sys/fs/cgroup").glob(f"{where}/*pod{uid}*")]
+    above = ("", "*/", "sampan.slice/", "*/sampan.slice/")
+    groups = [path for where in above for path in Path("/sys/fs/cgroup").glob(f"{where}sampan-pod{uid}*")]
     assert groups
     cluster.kubectl("delete", "pods", "--all", namespace=namespace)
     eventually_sync(lambda: not any(path.exists() for path in groups), "no control group is left", within=20)

@@ -505,17 +505,17 @@ def groups(tmp_path: Path, process: str, *directories: str) -> tuple[Path, Path]
 
 
 def test_a_group_of_version_1_is_limited_and_removed(tmp_path: Path) -> None:
-    process = "4:memory:/sampan/podu/abc\n2:cpu,cpuacct:/sampan/podu/abc\n0::/\n"
-    root, proc = groups(tmp_path, process, "memory/sampan/podu", "cpu,cpuacct/sampan/podu", "pids")
-    assert pod_cgroup.parent("u", "cgroupfs") == "/sampan/podu"
-    pod_cgroup.apply(7, "/sampan/podu", {"shares": 9, "memory": 5}, root, proc)
-    assert (root / "memory/sampan/podu/memory.limit_in_bytes").read_text() == "5"
-    assert (root / "cpu,cpuacct/sampan/podu/cpu.shares").read_text() == "9"
-    for file in (*root.glob("*/sampan/podu/memory*"), *root.glob("*/sampan/podu/cpu.*")):
+    process = "4:memory:/sampan-podu/abc\n2:cpu,cpuacct:/sampan-podu/abc\n0::/\n"
+    root, proc = groups(tmp_path, process, "memory/sampan-podu", "cpu,cpuacct/sampan-podu", "pids")
+    assert pod_cgroup.parent("u", "cgroupfs") == "/sampan-podu"
+    pod_cgroup.apply(7, "/sampan-podu", {"shares": 9, "memory": 5}, root, proc)
+    assert (root / "memory/sampan-podu/memory.limit_in_bytes").read_text() == "5"
+    assert (root / "cpu,cpuacct/sampan-podu/cpu.shares").read_text() == "9"
+    for file in (*root.glob("*/sampan-podu/memory*"), *root.glob("*/sampan-podu/cpu.*")):
         file.unlink()  # which the kernel's own would not need
     pod_cgroup.remove("u", root)
     pod_cgroup.remove("u", root)
-    assert [d.name for d in root.glob("*/*/*")] == []
+    assert [d.name for d in root.glob("*/*")] == []
 
 
 def test_a_group_of_version_2_that_systemd_made(tmp_path: Path) -> None:
@@ -531,7 +531,7 @@ def test_a_group_of_version_2_that_systemd_made(tmp_path: Path) -> None:
 def test_no_group_but_the_pods_own_is_limited(tmp_path: Path) -> None:
     root, proc = groups(tmp_path, "4:memory:/docker/abc\n", "memory/docker")
     with pytest.raises(OSError, match="no control group for memory"):
-        pod_cgroup.apply(7, "/sampan/podu", {"memory": 5}, root, proc)
+        pod_cgroup.apply(7, "/sampan-podu", {"memory": 5}, root, proc)
     assert os.listdir(root / "memory/docker") == []
 
 
