@@ -84,7 +84,7 @@ class DockerImages:
                 last = str(line.get("status") or "")
                 heard(line)
         except TimeoutError as error:
-            raise Refused(f"context canceled: no progress for {patience:.0f}s, latest progress: {last!r}") from error
+            raise Refused(f"context canceled: no progress for {patience:g}s, latest progress: {last!r}") from error
         except (OSError, ValueError) as error:
             raise Unreachable(f"Docker's report of a pull broke off: {error}") from error
         finally:

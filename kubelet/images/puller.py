@@ -22,7 +22,7 @@ from api.meta import Obj
 from client.clock import Clock
 from kubelet.docker import sandbox_image
 from kubelet.docker.images import DockerImages, Image
-from kubelet.docker.runtime import RuntimeFailure
+from kubelet.docker.runtime import Refused, RuntimeFailure
 from kubelet.images import reference
 from kubelet.images.credentials import Credentials
 from kubelet.images.keyring import Credential
@@ -108,7 +108,7 @@ class Images:
         if outcome is not None and isinstance(outcome.result, Image):
             return outcome.result
         uid, wanted = pod["metadata"]["uid"], self._parsed(image, say)
-        found = await self._find(wanted.name) if policy != "Always" else None
+        found = await self._inspected(wanted, image, say) if policy != "Always" else None
         if found is None and policy == "Never":
             raise self._never(image, say)
         credentials = await self._credentials.of_pod(pod, wanted.repository)
@@ -165,6 +165,14 @@ class Images:
             text = f'Failed to apply default image tag "{image}": {error}'
             say("Warning", "InspectFailed", text)
             raise self._refused("InvalidImageName", text, say) from error
+
+    async def _inspected(self, wanted: Reference, image: str, say: Say) -> Image | None:
+        try:
+            return await self._find(wanted.name)
+        except Refused as error:
+            text = f'Failed to inspect image "{image}": Error response from daemon: {error}'
+            say("Warning", "InspectFailed", text)
+            raise self._refused("ImageInspectError", text, say) from error
 
     def _never(self, image: str, say: Say) -> ImageFailure:
         text = f'Container image "{image}" is not present with pull policy of Never'

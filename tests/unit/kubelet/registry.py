@@ -28,8 +28,12 @@ class Registry:
         self.gate = asyncio.Event()
         self.gate.set()
         self.error = "manifest unknown"
+        self.broken = ""
+        """Why Docker cannot show any image."""
 
     async def find(self, reference: str) -> Image | None:
+        if self.broken:
+            raise Refused(self.broken)
         there = self.present is None or reference in self.present
         return Image(f"sha256:{reference}", (), size=7) if there else None
 

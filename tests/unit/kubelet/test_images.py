@@ -197,6 +197,14 @@ async def test_what_is_no_image_name(tmp_path: Path) -> None:
     assert case.said == [f"InspectFailed: {text}", "Failed: Error: InvalidImageName"]
 
 
+async def test_an_image_that_docker_cannot_show(tmp_path: Path) -> None:
+    case = Case(tmp_path)
+    case.registry.broken = "layer does not exist"
+    text = 'Failed to inspect image "a:1": Error response from daemon: layer does not exist'
+    assert await case.fails("a:1") == f"ImageInspectError: {text}"
+    assert case.said == [f"InspectFailed: {text}", "Failed: Error: ImageInspectError"]
+
+
 PRIVATE = {"r:5000/a:1": "good"}
 GOOD, BAD = {"r:5000": {"username": "u", "password": "good"}}, {"r:5000": {"username": "u", "password": "bad"}}
 
