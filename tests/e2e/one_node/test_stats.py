@@ -7,11 +7,14 @@ pkg/kubelet/server/server.go.
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +32,10 @@ BUSY = (
 )
 
 
+TALK = f"l=$(head -c 999 /dev/zero | tr '\\0' x); n=0; while [ $n -lt 8000 ]; do echo $l; n=$((n+1)); done; {manifests.SLEEP}"
+SAID = 8_000_000
+
+
 @pytest.fixture(scope="module")
 def busy(cluster: Cluster) -> Iterator[str]:
     """A namespace with a pod that uses some of everything."""
@@ -39,8 +46,10 @@ def busy(cluster: Cluster) -> Iterator[str]:
             volumeMounts=[{"name": "data", "mountPath": "/data"}, {"name": "fast", "mountPath": "/fast"}],
         )
         volumes = [{"name": "data", "emptyDir": {}}, {"name": "fast", "emptyDir": {"medium": "Memory"}}]
-        cluster.apply(manifests.documents(manifests.pod("busy", container, volumes=volumes)), namespace)
+        talker = manifests.pod("talker", manifests.shell(TALK))
+        cluster.apply(manifests.documents(manifests.pod("busy", container, volumes=volumes), talker), namespace)
         cluster.wait_ready("app=busy", 1, namespace)
+        cluster.wait_ready("app=talker", 1, namespace)
         yield namespace
 
 
@@ -50,11 +59,16 @@ def raw(cluster: Cluster, path: str) -> str:
     return cluster.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/{path}").stdout
 
 
+def credentials(cluster: Cluster) -> ssl.SSLContext:
+    """The administrator's."""
+    context = ssl.create_default_context(cafile=str(cluster.data / "pki" / "ca.crt"))
+    context.load_cert_chain(cluster.data / "pki" / "admin.crt", cluster.data / "pki" / "admin.key")
+    return context
+
+
 def ask(cluster: Cluster, path: str, token: str = "", *, admin: bool = False, post: bool = False) -> tuple[int, str]:
     """From the kubelet itself."""
-    context = ssl.create_default_context(cafile=str(cluster.data / "pki" / "ca.crt"))
-    if admin:
-        context.load_cert_chain(cluster.data / "pki" / "admin.crt", cluster.data / "pki" / "admin.key")
+    context = credentials(cluster) if admin else ssl.create_default_context(cafile=str(cluster.data / "pki" / "ca.crt"))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     url = f"https://{cluster.node_ip()}:10250/{path}"
     request = urllib.request.Request(url, headers=headers, method="POST" if post else "GET")
@@ -169,9 +183,9 @@ def test_who_may_ask_for_what(cluster: Cluster, busy: str) -> None:
     tokens = {name: cluster.kubectl("create", "token", name, namespace=busy).stdout.strip() for name in granted}
     try:
         allowed = {
-            "metrics": {"metrics", "metrics/cadvisor", "metrics/resource"},
-            "pods": {"pods", "runningpods/"},
-            "proxy": {"pods", "runningpods/", "configz", "healthz", f"containerLogs/{busy}/busy/main?tailLines=1"},
+            "metrics": {"metrics/resource"},
+            "pods": {"runningpods/"},
+            "proxy": {"runningpods/", "configz", f"containerLogs/{busy}/busy/main?tailLines=1"},
             "none": set[str](),
         }
         paths = set().union(*allowed.values()) | {"stats/summary", "logs/"}
@@ -186,6 +200,42 @@ def test_who_may_ask_for_what(cluster: Cluster, busy: str) -> None:
         assert code == 403 and "verb=create, resource=nodes, subresource(s)=[proxy]" in text
     finally:
         cluster.kubectl("delete", "-f", "-", stdin=grants, namespace=busy)
+
+
+def follow(cluster: Cluster, path: str) -> ssl.SSLSocket:
+    plain = socket.create_connection((cluster.node_ip(), 10250), timeout=30)
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+    made = credentials(cluster).wrap_socket(plain, server_hostname=cluster.node_ip())
+    made.sendall(f"GET /{path} HTTP/1.0\r\n\r\n".encode())
+    return made
+
+
+def test_readers_of_logs_are_no_burden(cluster: Cluster, busy: str) -> None:
+    """Who does not read is waited for: what he is sent does not pile up in the kubelet, and nothing is lost. Who has gone
+    leaves neither connection nor thread, though nothing more is said."""
+    process = Path(f"/proc/{cluster.pid('-m', 'kubelet')}")
+
+    def resident() -> int:
+        return int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    path = f"containerLogs/{busy}/talker/main?follow=true"
+    before, size = len(list((process / "fd").iterdir())), resident()
+    readers = [follow(cluster, path) for _ in range(6)]
+    heard = readers[0].recv(1 << 16)
+    assert b"200 OK" in heard
+    eventually_sync(lambda: len(list((process / "fd").iterdir())) >= before + 12, "all are connected")
+    left = SAID - len(heard.partition(b"\r\n\r\n")[2])
+    while left > 0:
+        piece = readers[0].recv(1 << 16)
+        assert piece and not piece.strip(b"x\n")
+        left -= len(piece)
+    assert left == 0
+    assert resident() - size < 20 * MIB, "five others have read nothing of 8 MB each"
+    for reader in readers:
+        reader.close()
+    eventually_sync(
+        lambda: len(list((process / "fd").iterdir())) <= before + 2, "nothing is left", within=30, pause=0.5
+    )
 
 
 def grant(namespace: str, name: str, resource: str) -> list[Obj]:
