@@ -23,6 +23,8 @@ from deploy.steps import Steps
 
 LABEL = f"sampan.io/cluster={cluster.NAME}"
 NETWORK = "sampan"
+_LOGIND = Path("/run/systemd/logind.conf.d/99-sampan-kubelet.conf")
+"""A kubelet that is to end its pods before a shutdown has logind wait for it (kubelet/node/logind.py)."""
 
 
 def reset(layout: Layout, steps: Steps) -> None:
@@ -106,6 +108,7 @@ def _remove_data(layout: Layout) -> str:
     for path in (*layout.root.glob("*.kubeconfig"), *files):
         path.unlink(missing_ok=True)
     shutil.rmtree(Path("/run/sampan"), ignore_errors=True)
+    _LOGIND.unlink(missing_ok=True)
     if not any(layout.root.iterdir()):
         layout.root.rmdir()
     return f"data in {layout.root}"

@@ -17,6 +17,7 @@ from kubelet.docker.images import Image
 from kubelet.eviction.thresholds import DISK, MEMORY, PID
 from kubelet.node.machine import Machine
 from kubelet.node.resources import allocatable, capacity
+from kubelet.volumes import read_only
 
 VERSION = f"v1.35.0+sampan.{metadata.version('sampan')}"
 _NAMES_OF_AN_IMAGE = 5
@@ -91,6 +92,9 @@ def build(old: Mapping[str, Any], found: Machine, node: Node, now: datetime) -> 
             "swap": {"capacity": found.swap},
         },
         "features": {"supplementalGroupsPolicy": True},
+        "runtimeHandlers": [
+            {"name": "", "features": {"recursiveReadOnlyMounts": read_only.NODE_CAN, "userNamespaces": False}}
+        ],
         "images": _images(node.images, node.configuration.status_max_images),
         "conditions": _conditions(old, node, now),
     }

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from tests.harness.cluster import Cluster, condition
-from tests.harness.eventually import eventually_sync
+from tests.harness.eventually import NeverHappened, eventually_sync
 
 
 @contextmanager
@@ -49,4 +49,8 @@ def restart(cluster: Cluster) -> None:
             and condition(cluster.node(), "Ready") == "True"
         )
 
-    eventually_sync(answers, "the kubelet is back", within=60, pause=0.2)
+    try:
+        eventually_sync(answers, "the kubelet is back", within=90, pause=0.2)
+    except NeverHappened as error:
+        lines = (cluster.data / "logs" / "kubelet.log").read_text().splitlines()
+        raise AssertionError("the kubelet is not back; it says\n" + "\n".join(lines[-20:])) from error
