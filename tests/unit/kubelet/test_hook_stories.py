@@ -112,6 +112,24 @@ async def test_a_second_deletion_shortens_the_first_and_repeats_nothing(make: li
     assert told(node, "Killing").count("Killing Stopping container app") == 1
 
 
+async def test_a_failed_probe_runs_the_hook_too_within_its_own_grace(make: list[Node], tmp_path: Path) -> None:
+    """core/v1, Lifecycle.preStop: "an API request or management event such as liveness/startup probe failure"."""
+    probe = {"exec": {"command": ["probe", "1"]}, "failureThreshold": 1, "terminationGracePeriodSeconds": 4}
+    wanted = hooked("preStop", 0, terminationGracePeriodSeconds=600)
+    wanted["spec"]["containers"][0]["livenessProbe"] = probe
+    node = await begin(make, tmp_path, wanted)
+    await eventually(lambda: node.status.get("phase") == "Running")
+    node.docker.deaf = True
+    await node.clock.run_for(0.1)
+    await eventually(lambda: node.commands.ran == ["probe 1", "hook 0"])
+    app = node.name(0)
+    await eventually(lambda: node.docker.signals.get(app) == ["SIGTERM"])
+    await node.clock.run_for(4.1)
+    await eventually(lambda: node.docker.signals[app] == ["SIGTERM", "SIGKILL"])
+    await eventually(lambda: node.name(1) in node.docker.started)
+    assert told(node, "Killing")[0] == "Killing Container app failed liveness probe, will be restarted"
+
+
 async def test_sidecars_hear_of_the_end_at_once_and_go_last(make: list[Node], tmp_path: Path) -> None:
     """KEP-753: preStop hooks of all run when the pod is to end; the signal waits for those that are served."""
     hook = {"preStop": {"exec": {"command": ["side", "0"]}}}
