@@ -79,6 +79,8 @@ class Preparing:
         around.accounts = await asyncio.to_thread(accounts.of_image, image.layers)
         around.environment = environment.build(spec, await self._sources(pod, spec, sandbox))
         around.mounts = await self._volumes.mounts(pod, spec, around.environment)
+        around.devices = await self._volumes.devices(pod, spec)
+        around.groups = await self._volumes.groups(pod)
         if pod["spec"].get("runtimeClassName"):
             around.runtime = sandbox.runtime
         if sandbox.cgroup_parent:

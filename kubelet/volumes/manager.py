@@ -1,8 +1,7 @@
 """A pod's volumes on the node: set up before its sandbox, refreshed while it runs, gone after it.
 
 Directories are upstream's: <root>/pods/<uid>/volumes/kubernetes.io~<plugin>/<name>. Every step may be run again; what
-a step needs to know about an earlier one it finds on the disk. A kind is an entry of the tables below and, mostly, a
-file beside this one.
+a step needs to know about an earlier one it finds on the disk.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import asyncio
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,42 +21,22 @@ from client.clock import Clock
 from kubelet.docker.config.parts import Mount
 from kubelet.pods import pod_cgroup
 from kubelet.pods.lookup import Lookup
-from kubelet.volumes import (
-    atomic,
-    claims,
-    config_map,
-    container_mounts,
-    downward_api,
-    empty_dir,
-    host_path,
-    mounts,
-    network_fs,
-    ownership,
-    projected,
-    secret,
-)
-from kubelet.volumes.base import Context, Objects, Payload, VolumeError
+from kubelet.volumes import claims, container_mounts, kinds, mounts
+from kubelet.volumes.base import Context, Objects, VolumeError
 from kubelet.volumes.claims import Source, Unprocessed
 from kubelet.volumes.images import Export, ImageVolumes
 
 _log = log.get("volumes")
-_DEFAULT_MODE = 0o644
 _TIMEOUT = 123.0
 """Seconds after which a pod that waits for volumes is told of all that it lacks (podAttachAndMountTimeout)."""
-FILES: dict[str, Callable[[Context, Mapping[str, Any], int], Awaitable[Payload]]] = {
-    "configMap": config_map.payload,
-    "secret": secret.payload,
-    "downwardAPI": downward_api.payload,
-    "projected": projected.payload,
-}
-_IN_MEMORY = ("secret", "projected", "downwardAPI")
-_DIRECTORY = {
-    "configMap": "configmap", "secret": "secret", "downwardAPI": "downward-api", "projected": "projected",
-    "emptyDir": "empty-dir", "nfs": "nfs",
-}  # fmt: skip
-_ON_THE_MACHINE = ("hostPath", "local")
+_PATIENCE = 3.0
+"""Seconds that a pod's worker waits for one of them before it looks whether the pod is still wanted."""
 SayFailed = Callable[[str], None]
 """Hears the message of a FailedMount event."""
+
+
+class _NotYet(Exception):
+    """It is being set up."""
 
 
 class Volumes:
@@ -67,6 +46,7 @@ class Volumes:
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._sources: dict[tuple[str, str], Source] = {}
         """What claims were found to be, by uid of the pod and name of its volume."""
+        self._slow: dict[Path, asyncio.Task[None]] = {}
         self._waiting_since: dict[str, float] = {}
         self.host_ip = ""
         self.node_allocatable: Mapping[str, str] = {}
@@ -88,6 +68,7 @@ class Volumes:
         wanted = set().union(*claims.used(pod))
         missing: list[str] = []
         unprocessed: dict[str, str] = {}
+        soon = False
         async with self._locks[uid]:
             self.pod_directory(uid).mkdir(0o750, parents=True, exist_ok=True)
             for volume in pod["spec"].get("volumes") or []:
@@ -99,15 +80,18 @@ class Volumes:
                     unprocessed[volume["name"]] = str(error)
                     continue
                 try:
-                    await self._set_up(pod, source, self._lookup)
+                    await (self._set_up_slowly if source.kind in kinds.SLOW else self._set_up)(pod, source)
+                except _NotYet:
+                    missing.append(volume["name"])
+                    soon = True
                 except (VolumeError, ApiError, OSError, ValueError) as error:
                     say(_told(source, error))
-                    if source.kind not in FILES or not atomic.is_there(self._path(uid, source)):
+                    if not kinds.is_there(self.pod_directory(uid), source):
                         missing.append(volume["name"])
-        self._tell_what_is_missing(uid, missing, unprocessed, say)
+        self._tell_what_is_missing(uid, missing, unprocessed, soon, say)
 
     def _tell_what_is_missing(
-        self, uid: str, missing: list[str], unprocessed: Mapping[str, str], say: SayFailed
+        self, uid: str, missing: list[str], unprocessed: Mapping[str, str], soon: bool, say: SayFailed
     ) -> None:
         """A claim without a volume is told of at once, the rest after a while: they have told of themselves."""
         if not missing and not unprocessed:
@@ -123,7 +107,7 @@ class Volumes:
         if unprocessed or late:
             self._waiting_since[uid] = now
             say(text)
-        raise VolumeError(text, soon=bool(unprocessed))
+        raise VolumeError(text, soon=soon or bool(unprocessed))
 
     async def _source(self, pod: Obj, volume: Mapping[str, Any]) -> Source:
         if not claims.claim_name(pod, volume):
@@ -133,57 +117,32 @@ class Volumes:
             self._sources[key] = await claims.resolve(pod, volume, self._lookup)
         return self._sources[key]
 
-    async def _set_up(self, pod: Obj, source: Source, objects: Objects) -> None:
-        if source.kind in FILES:
-            await self._write_files(pod, source, objects)
-            return
-        directory, group = self._path(pod["metadata"]["uid"], source), _fs_group(pod)
-        match source.kind:
-            case "hostPath":
-                await asyncio.to_thread(host_path.set_up, source.spec)
-            case "local":
-                if not await asyncio.to_thread(directory.exists):
-                    raise VolumeError(f'path "{directory}" does not exist')
-                if group is not None and not source.read_only and not source.block:
-                    policy = (pod["spec"].get("securityContext") or {}).get("fsGroupChangePolicy")
-                    mismatch = policy == "OnRootMismatch"
-                    await asyncio.to_thread(ownership.give, directory, group, only_on_mismatch=mismatch)
-            case "emptyDir":
-                size = empty_dir.memory_size(source.spec, pod, self.node_allocatable)
-                marker = self.pod_directory(pod["metadata"]["uid"]) / "plugins/kubernetes.io~empty-dir"
-                ready = marker / source.name / "ready"
-                await asyncio.to_thread(empty_dir.set_up, source.spec, directory, ready, size, group)
-            case "nfs":
-                await network_fs.set_up(source.spec, directory, source.options, source.read_only)
-            case "image":
-                pass  # containers that mount it ask for it
-            case _:
-                raise VolumeError(f"volumes of kind {source.kind} are not supported on this node")
+    async def _set_up_slowly(self, pod: Obj, source: Source) -> None:
+        """A server that does not answer, or a million files to give to a group, must not hold the pod's worker: it goes
+        on beside it. _NotYet while it does."""
+        path = self.pod_directory(pod["metadata"]["uid"]) / source.name
+        task = self._slow.get(path)
+        if task is None:
+            task = self._slow[path] = asyncio.create_task(self._set_up(pod, source), name=f"set up {source.name}")
+        done, _ = await asyncio.wait({task}, timeout=_PATIENCE)
+        if not done:
+            raise _NotYet
+        del self._slow[path]
+        task.result()
 
-    async def _write_files(self, pod: Obj, source: Source, objects: Objects) -> None:
-        mode = source.spec.get("defaultMode")
-        context = Context(pod, objects, self.host_ip, self.node_allocatable)
-        payload = await FILES[source.kind](context, source.spec, _DEFAULT_MODE if mode is None else int(mode))
-        directory, in_memory = self._path(pod["metadata"]["uid"], source), source.kind in _IN_MEMORY
+    async def _set_up(self, pod: Obj, source: Source) -> None:
+        directory = self.pod_directory(pod["metadata"]["uid"])
+        await kinds.set_up(self._context(pod, self._lookup), source, directory)
 
-        def write() -> None:
-            directory.mkdir(parents=True, exist_ok=True)
-            if in_memory:
-                mounts.mount_tmpfs(directory)
-            atomic.write(directory, payload, _fs_group(pod))
-
-        await asyncio.to_thread(write)
+    def _context(self, pod: Obj, objects: Objects) -> Context:
+        return Context(pod, objects, self.host_ip, self.node_allocatable)
 
     def _path(self, uid: str, source: Source) -> Path:
-        """Where the volume's files are."""
-        if source.kind in _ON_THE_MACHINE:
-            return Path(source.spec["path"])
-        plugin = _DIRECTORY.get(source.kind, source.kind)
-        return self.pod_directory(uid) / "volumes" / f"kubernetes.io~{plugin}" / source.name
+        return kinds.place(self.pod_directory(uid), source)
 
     def claimed(self, uid: str) -> dict[str, Path]:
         """Directories of the node's disks that are behind the pod's claims, by the volume's name."""
-        found = {name: source for (of, name), source in self._sources.items() if of == uid}
+        found = {name: source for (of, name), source in self._sources.items() if of == uid and not source.block}
         return {name: Path(source.spec["path"]) for name, source in found.items() if source.kind == "local"}
 
     # While it runs.
@@ -192,16 +151,17 @@ class Volumes:
         """It could not be set up when that was last tried."""
         return uid in self._waiting_since
 
-    async def refresh(self, pod: Obj, objects: Objects | None = None) -> None:
+    async def refresh(self, pod: Obj, objects: Objects) -> None:
         """Bring changed config maps, secrets and tokens to a running pod. A failure leaves what was there."""
         uid = pod["metadata"]["uid"]
+        directory = self.pod_directory(uid)
         async with self._locks[uid]:
             for volume in pod["spec"].get("volumes") or []:
                 source = claims.own(volume)
-                if source.kind not in FILES or not atomic.is_there(self._path(uid, source)):
+                if not kinds.is_there(directory, source):
                     continue
                 try:
-                    await self._write_files(pod, source, objects or self._lookup)
+                    await kinds.set_up(self._context(pod, objects), source, directory)
                 except (VolumeError, ApiError, OSError, ValueError) as error:
                     name = pod["metadata"]["name"]
                     _log.warning("volume not refreshed", pod=name, volume=volume["name"], why=str(error))
@@ -210,21 +170,44 @@ class Volumes:
 
     async def mounts(self, pod: Obj, container: Mapping[str, Any], environment: Mapping[str, str]) -> list[Mount]:
         """What the container sees where. ConfigError when the spec does not fit together."""
-        uid, sources = pod["metadata"]["uid"], {}
-        wanted = {mount["name"] for mount in container.get("volumeMounts") or []}
-        for volume in pod["spec"].get("volumes") or []:
-            if volume["name"] in wanted:
-                try:
-                    source = await self._source(pod, volume)
-                except Unprocessed as error:
-                    raise VolumeError(str(error)) from error
-                read_only = source.read_only or source.kind in FILES
-                place = container_mounts.Place(self._path(uid, source), read_only, source.kind == "image")
-                sources[volume["name"]] = place
-        planned = container_mounts.plan(container, sources, environment, self.pod_directory(uid))
+        uid = pod["metadata"]["uid"]
+        places = {
+            name: container_mounts.Place(
+                self._path(uid, source), source.read_only or source.kind in kinds.FILES, source.kind == "image"
+            )
+            for name, source in await self._sources_of(pod, container.get("volumeMounts"))
+        }
+        planned = container_mounts.plan(container, places, environment, self.pod_directory(uid))
         if any(each.bound for each in planned):
             await asyncio.to_thread(container_mounts.bind, planned, container["name"])
         return [each.mount for each in planned]
+
+    async def devices(self, pod: Obj, container: Mapping[str, Any]) -> list[Obj]:
+        """Its volumeDevices, as Docker is told of them."""
+        wanted = container.get("volumeDevices") or []
+        found = dict(await self._sources_of(pod, wanted))
+        return [
+            {
+                "PathOnHost": str(self._path(pod["metadata"]["uid"], found[device["name"]])),
+                "PathInContainer": device["devicePath"],
+                "CgroupPermissions": "rm" if found[device["name"]].read_only else "rwm",
+            }
+            for device in wanted
+        ]
+
+    async def groups(self, pod: Obj) -> list[int]:
+        """Those that the pod's volumes ask its processes to be in."""
+        of_claims = [v for v in pod["spec"].get("volumes") or [] if claims.claim_name(pod, v)]
+        return [source.group for _, source in await self._sources_of(pod, of_claims) if source.group is not None]
+
+    async def _sources_of(self, pod: Obj, wanted: Iterable[Mapping[str, Any]] | None) -> list[tuple[str, Source]]:
+        """Of the pod's volumes that have the names of `wanted`."""
+        names = {each["name"] for each in wanted or ()}
+        volumes = [v for v in pod["spec"].get("volumes") or [] if v["name"] in names]
+        try:
+            return [(v["name"], await self._source(pod, v)) for v in volumes]
+        except Unprocessed as error:
+            raise VolumeError(str(error)) from error
 
     def missing_images(self, pod: Obj, container: Mapping[str, Any]) -> list[Obj]:
         """Its volumes of kind image that are not shown yet: each is to be pulled, and given to `show_image`."""
@@ -245,6 +228,10 @@ class Volumes:
                 del self._sources[key]
             self._waiting_since.pop(uid, None)
             directory = self.pod_directory(uid)
+            slow = [self._slow.pop(path) for path in list(self._slow) if path.parent == directory]
+            for task in slow:
+                task.cancel()
+            await asyncio.gather(*slow, return_exceptions=True)
             if directory.exists():
                 had_images = (directory / "volumes/kubernetes.io~image").exists()
                 await asyncio.to_thread(_remove, uid, directory)
@@ -264,8 +251,3 @@ def _told(source: Source, error: Exception) -> str:
     step = "NewMounter initialization" if source.kind == "local" else "SetUp"
     text = error.message if isinstance(error, ApiError) else str(error)
     return f'MountVolume.{step} failed for volume "{source.name}" : {text}'
-
-
-def _fs_group(pod: Obj) -> int | None:
-    group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
-    return None if group is None else int(group)

@@ -17,7 +17,8 @@ from client.informer import Informer
 from kubelet.pods.lookup import Lookup
 from kubelet.pods.model import is_terminal
 from kubelet.volumes import claims
-from kubelet.volumes.manager import FILES, Volumes
+from kubelet.volumes.kinds import FILES
+from kubelet.volumes.manager import Volumes
 from kubelet.volumes.watches import Watches, shown
 
 

@@ -36,6 +36,7 @@ def body(spec: Mapping[str, Any], pod: Mapping[str, Any], attempt: int, around: 
         "LogConfig": {"Type": "json-file", "Config": dict(around.log)},
         "OomScoreAdj": oom_score(qos.oom_score_adj(pod, spec, around.node_memory), around),
         "Mounts": [mount.body() for mount in around.mounts],
+        "Devices": around.devices,
         **qos.docker_resources(spec),
         **security.host_fields(context, around),
         **place(around),

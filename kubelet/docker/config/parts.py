@@ -48,6 +48,9 @@ class Surroundings:
     """The container whose processes an ephemeral container sees."""
     environment: Mapping[str, str] = field(default_factory=dict)
     mounts: list[Mount] = field(default_factory=list)
+    devices: list[Obj] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
+    """What its volumes ask its processes to be in."""
     termination_log: str = ""
     image: str = ""
     image_user: str = ""

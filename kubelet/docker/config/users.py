@@ -34,7 +34,8 @@ def of(context: Mapping[str, Any], of_pod: Mapping[str, Any], around: Surroundin
     image_user, _, image_group = around.image_user.partition(":")
     user = str(uid) if uid is not None else image_user
     group = str(gid) if gid is not None else image_group if uid is None else ""
-    added = [str(g) for g in (of_pod.get("fsGroup"), *(of_pod.get("supplementalGroups") or [])) if g is not None]
+    asked = (of_pod.get("fsGroup"), *(of_pod.get("supplementalGroups") or []), *around.groups)
+    added = [str(g) for g in asked if g is not None]
     strict = of_pod.get("supplementalGroupsPolicy") == "Strict"
     known = ""
     if around.accounts is not None:

@@ -221,7 +221,7 @@ def test_parts_of_volumes_and_who_sees_which_mounts(cluster: Cluster, namespace:
 
     shown = _run(cluster, namespace, "parts", "cd /; echo x > v1/file; cat v/a/b/file v3/file; [ -d v/parts/x ] && echo made; "
                  "touch v3/y h1/x h2/x h2/below/x i/x; touch h1/below/x && echo nested; [ -e i1/passwd ] && echo part; "
-                 "i/bin/sh -c 'echo ran'; true")  # fmt: skip
+                 "i$(readlink -f /bin/sh) sh -c 'echo ran'; true")  # fmt: skip
     lines = shown.splitlines()
     assert lines[:3] == ["x", "x", "made"], shown
     assert sum("Read-only file system" in line for line in lines) == 5, shown
@@ -273,12 +273,15 @@ def test_storage_that_was_claimed(cluster: Cluster, namespace: str, tmp_path: Pa
         }
         return _object("PersistentVolume", f"{namespace}-{name}", spec={**spec, **source})
 
-    def claim(name: str) -> Obj:
-        return _object("PersistentVolumeClaim", name, spec=_claim_spec(f"{namespace}-{name}"))
+    def claim(name: str, **more: Any) -> Obj:
+        return _object("PersistentVolumeClaim", name, spec={**_claim_spec(f"{namespace}-{name}"), **more})
 
+    on_node = {"nodeAffinity": {"required": {"nodeSelectorTerms": here}}}
+    device = next(path for path in Path("/dev").iterdir() if path.is_block_device())
     volumes = [
         volume("host", hostPath={"path": str(tmp_path / "host"), "type": "DirectoryOrCreate"}),
-        volume("local", local={"path": str(tmp_path / "disk")}, nodeAffinity={"required": {"nodeSelectorTerms": here}}),
+        volume("local", local={"path": str(tmp_path / "disk")}, **on_node),
+        volume("block", local={"path": str(device)}, volumeMode="Block", **on_node),
         volume("own", hostPath={"path": str(tmp_path / "own")}),
         volume("nfs", nfs={"server": "127.0.0.1", "path": "/none"}, mountOptions=["soft", "retry=0", "timeo=5"]),
     ]
@@ -286,18 +289,24 @@ def test_storage_that_was_claimed(cluster: Cluster, namespace: str, tmp_path: Pa
     template = {"volumeClaimTemplate": {"spec": _claim_spec(f"{namespace}-own")}}
     uses = _pod("uses", {"host": of["host"], "local": of["local"], "own": {"ephemeral": template}},
                 securityContext={"fsGroup": 1234})  # fmt: skip
+    uses["spec"]["volumes"].append({"name": "block", "persistentVolumeClaim": {"claimName": "block"}})
+    uses["spec"]["containers"][0]["volumeDevices"] = [{"name": "block", "devicePath": "/dev/claimed"}]
+    volumes[0]["metadata"]["annotations"] = {"pv.beta.kubernetes.io/gid": "4321"}
     reads = _pod("reads", {"local": {"persistentVolumeClaim": {"claimName": "local", "readOnly": True}}})
     try:
-        cluster.apply(documents(*volumes, *map(claim, of), uses, reads, _pod("nfs", {"v": of["nfs"]}),
+        cluster.apply(documents(*volumes, *map(claim, of), claim("block", volumeMode="Block"), uses, reads, _pod("nfs", {"v": of["nfs"]}),
                                 _pod("unbound", {"v": of["unbound"]}, nodeName=node)), namespace)  # fmt: skip
         _runs(cluster, namespace, "uses", "reads")
         shown = _run(
             cluster,
             namespace,
             "uses",
-            "cd /; touch host/x own/x local/y; stat -c '%a %g' local local/kept; cat local/kept",
+            "cd /; touch host/x own/x local/y; stat -c '%a %g' local local/kept; cat local/kept; "
+            "[ -b /dev/claimed ] && echo device; id -G",
         )
-        assert shown == "2775 1234\n660 1234\nkept" and (tmp_path / "host" / "x").exists(), shown
+        *lines, groups = shown.splitlines()
+        assert lines == ["2775 1234", "660 1234", "kept", "device"] and {"1234", "4321"} <= set(groups.split()), shown
+        assert (tmp_path / "host" / "x").exists()
         assert "Read-only file system" in _run(cluster, namespace, "reads", "touch /local/z; true")
         failed = f'MountVolume.SetUp failed for volume "{namespace}-nfs" : mount failed: exit status'
         _told(cluster, namespace, "nfs", "FailedMount", failed)
@@ -313,7 +322,7 @@ def test_storage_that_was_claimed(cluster: Cluster, namespace: str, tmp_path: Pa
               f"unattached volumes=[], failed to process volumes=[v]: {text}")  # fmt: skip
     finally:
         cluster.kubectl("delete", "pods", "--all", namespace=namespace)
-        cluster.kubectl("delete", "pv", *(v["metadata"]["name"] for v in volumes), "--wait=false")
+        cluster.kubectl("delete", "pv", *(v["metadata"]["name"] for v in volumes), "--wait=false", "--ignore-not-found")
 
 
 def _claim_spec(storage_class: str) -> Obj:

@@ -3,6 +3,7 @@ in which they fail. The sources are upstream's files named in the modules."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from collections.abc import Callable
@@ -15,7 +16,17 @@ from api.errors import Forbidden
 from api.meta import Obj
 from client.clock import FakeClock
 from kubelet.pods.environment import ConfigError
-from kubelet.volumes import atomic, claims, container_mounts, empty_dir, network_fs, ownership, read_only, sub_path
+from kubelet.volumes import (
+    atomic,
+    claims,
+    container_mounts,
+    empty_dir,
+    manager,
+    network_fs,
+    ownership,
+    read_only,
+    sub_path,
+)
 from kubelet.volumes.base import File, VolumeError
 from kubelet.volumes.claims import Source, Unprocessed
 from kubelet.volumes.container_mounts import Place
@@ -231,6 +242,22 @@ async def test_a_block_volume_is_no_directory(tmp_path: Path) -> None:
     assert told[0].endswith(": volume v has volumeMode Block, but is specified in volumeMounts")
 
 
+async def test_a_block_volume_is_a_device(tmp_path: Path) -> None:
+    """The group of pv.beta.kubernetes.io/gid comes to the processes' own."""
+    disk = tmp_path / "disk"
+    disk.touch()
+    spec = {"claimRef": {"uid": "c-1"}, "volumeMode": "Block", "local": {"path": str(disk)}}
+    node = Node(tmp_path, claim=CLAIM, volume={**VOLUME, "spec": spec})
+    wanted = using(OF_CLAIM)
+    container = wanted["spec"]["containers"][0]
+    container |= {"volumeMounts": [], "volumeDevices": [{"name": "v", "devicePath": "/dev/x"}]}
+    await node.volumes.set_up(wanted, pytest.fail)
+    assert await node.volumes.devices(wanted, container) == [
+        {"PathOnHost": str(disk), "PathInContainer": "/dev/x", "CgroupPermissions": "rm"}
+    ]
+    assert await node.volumes.groups(wanted) == [1234] and not await node.volumes.mounts(wanted, container, {})
+
+
 async def test_a_local_volume_must_be_there(tmp_path: Path) -> None:
     volume = _but(VOLUME, "spec", nfs=None, local={"path": str(tmp_path / "disk")})
     del volume["spec"]["nfs"]
@@ -243,6 +270,30 @@ async def test_a_local_volume_must_be_there(tmp_path: Path) -> None:
     await node.volumes.set_up(using(OF_CLAIM), pytest.fail)
     (mount,) = await node.volumes.mounts(using(OF_CLAIM), using(OF_CLAIM)["spec"]["containers"][0], {})
     assert (mount.source, mount.read_only) == (str(path), True)
+
+
+async def test_a_server_that_does_not_answer_holds_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the pod's worker nor, when it is deleted, its end."""
+    answers, calls = asyncio.Event(), []
+
+    async def mount(*arguments: Any) -> None:
+        calls.append(arguments)
+        await answers.wait()
+
+    monkeypatch.setattr(network_fs, "set_up", mount)
+    monkeypatch.setattr(manager, "_PATIENCE", 0.001)
+    node = Node(tmp_path, claim=CLAIM, volume=VOLUME)
+    for _ in range(2):
+        assert await node.fails(using(OF_CLAIM)) == []
+    answers.set()
+    await asyncio.sleep(0)
+    await node.volumes.set_up(using(OF_CLAIM), pytest.fail)
+    assert len(calls) == 1
+    answers.clear()
+    await node.fails(using(OF_CLAIM))
+    async with asyncio.timeout(5):
+        await node.volumes.tear_down("u-1")
+    assert not node.volumes.pod_directory("u-1").exists()
 
 
 @pytest.mark.parametrize(
