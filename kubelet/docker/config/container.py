@@ -5,13 +5,14 @@ Source: kuberuntime_container.go (generateContainerConfig)
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from api.meta import Obj
 from kubelet.docker.config import security, users
 from kubelet.docker.config.parts import Surroundings, labels, oom_score, place
-from kubelet.docker.labels import SANDBOX_ID, SPEC_HASH, TERMINATION_LOG, TERMINATION_POLICY, USER
+from kubelet.docker.labels import RESOURCES, SANDBOX_ID, SPEC_HASH, TERMINATION_LOG, TERMINATION_POLICY, USER
 from kubelet.pods import qos
 from kubelet.pods.environment import expand
 from kubelet.pods.model import spec_hash
@@ -25,6 +26,7 @@ def body(spec: Mapping[str, Any], pod: Mapping[str, Any], attempt: int, around: 
     user = users.of(context, of_pod.get("securityContext") or {}, around)
     notes = labels(name, pod, attempt, around)
     notes |= {SANDBOX_ID: around.sandbox_id, SPEC_HASH: spec_hash(spec)}
+    notes[RESOURCES] = json.dumps(spec.get("resources") or {})
     if user.known:
         notes[USER] = user.known
     if around.termination_log:
