@@ -131,6 +131,14 @@ def reserved(value: Any) -> Mapping[str, str]:
     return given
 
 
+def enforcement(value: Any) -> bool:
+    """Whether pods as a whole are held to what is allocatable. Reserves have no control groups to be enforced by."""
+    names = words(value)
+    if not set(names) <= {"pods"} and names != ("none",):
+        raise ValueError("must be pods or none: nothing else can be enforced")
+    return "pods" in names
+
+
 def one_of(*known: str) -> Callable[[Any], str]:
     def read_value(value: Any) -> str:
         if value not in known:
@@ -157,6 +165,8 @@ class Configuration:
     # What pods do not get.
     kube_reserved: Mapping[str, str] = _row("kubeReserved", reserved, {})
     system_reserved: Mapping[str, str] = _row("systemReserved", reserved, {})
+    enforce_allocatable: bool = _row("enforceNodeAllocatable", enforcement, ["pods"])
+    """By eviction: pods have no control group together that could bound them."""
     # When pods have to go.
     eviction_hard: Mapping[str, Amount] = _row("evictionHard", amounts, dict(HARD_DEFAULTS))
     eviction_soft: Mapping[str, Amount] = _row("evictionSoft", amounts, {})
@@ -215,7 +225,18 @@ class Configuration:
     """The file's own fields."""
 
     def thresholds(self) -> tuple[Threshold, ...]:
-        return thresholds(self.eviction_hard, self.eviction_soft, self.eviction_soft_grace, self.eviction_reclaim)
+        return thresholds(
+            self.eviction_hard, self.eviction_soft, self.eviction_soft_grace, self.eviction_reclaim,
+            allocatable=self.reserved_memory > 0,
+        )  # fmt: skip
+
+    @property
+    def reserved_memory(self) -> int:
+        """Bytes that pods are kept from using; 0 when nothing is to be enforced."""
+        reserves = (self.kube_reserved, self.system_reserved)
+        return (
+            sum(quantities.units(of["memory"]) for of in reserves if "memory" in of) if self.enforce_allocatable else 0
+        )
 
     def document(self) -> Obj:
         """The whole configuration, defaults included, as a file would say it."""

@@ -56,7 +56,6 @@ UNSUPPORTED: Mapping[str, tuple[object, str]] = {
     "cgroupDriver": (None, _OWN_ENGINE),
     "systemReservedCgroup": ("", _CGROUPS),
     "kubeReservedCgroup": ("", _CGROUPS),
-    "enforceNodeAllocatable": (["none"], _CGROUPS),
     "qosReserved": (None, _CGROUPS),
     "cpuManagerPolicy": ("none", "containers share all CPUs"),
     "cpuManagerPolicyOptions": (None, "containers share all CPUs"),

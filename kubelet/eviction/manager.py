@@ -19,7 +19,7 @@ from kubelet.configuration import Configuration
 from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import RuntimeFailure
 from kubelet.eviction import local_storage
-from kubelet.eviction.pressure import Observations, State, met, step
+from kubelet.eviction.pressure import Observation, Observations, State, met, step
 from kubelet.eviction.ranking import Use, explained, ranked
 from kubelet.eviction.signals import Signals
 from kubelet.eviction.thresholds import SIGNALS, Threshold
@@ -105,7 +105,13 @@ class Evictions:
             root = await self._image_root()
             # Docker may live where we cannot look: then it is taken to share the kubelet's file system.
             self._signals.images = root if root.is_dir() else self._signals.root
-        return await asyncio.to_thread(self._signals.observe)
+        observations = await asyncio.to_thread(self._signals.observe)
+        reserved = self._configuration.reserved_memory
+        if reserved:
+            used = sum(pod.memory for pod in (await self._stats.look()).pods.values())
+            capacity = max(0, observations["memory.available"].capacity - reserved)
+            observations["allocatableMemory.available"] = Observation(max(0, capacity - used), capacity)
+        return observations
 
     async def _relieve(
         self, acting: Sequence[Threshold], observations: Observations, active: Sequence[Obj]

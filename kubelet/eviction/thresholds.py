@@ -26,12 +26,14 @@ class Signal:
 
 SIGNALS: Mapping[str, Signal] = {
     "memory.available": Signal(MEMORY, "memory"),
+    "allocatableMemory.available": Signal(MEMORY, "memory"),
     "nodefs.available": Signal(DISK, "ephemeral-storage"),
     "nodefs.inodesFree": Signal(DISK, "inodes"),
     "imagefs.available": Signal(DISK, "ephemeral-storage"),
     "imagefs.inodesFree": Signal(DISK, "inodes"),
     "pid.available": Signal(PID, "pids"),
 }
+"""allocatableMemory is what pods may use together: the node's memory less what is reserved."""
 HARD_DEFAULTS: Mapping[str, str] = {
     "memory.available": "100Mi",
     "nodefs.available": "10%",
@@ -102,8 +104,13 @@ def thresholds(
     soft: Mapping[str, Amount],
     grace: Mapping[str, float],
     reclaim: Mapping[str, Amount],
+    *,
+    allocatable: bool = False,
 ) -> tuple[Threshold, ...]:
-    """ValueError when a soft threshold has no grace period."""
+    """ValueError when a soft threshold has no grace period. `allocatable`: what pods may use together has the hard
+    threshold of the node's memory, too."""
+    if allocatable and "memory.available" in hard:
+        hard = {"allocatableMemory.available": hard["memory.available"], **hard}
     for signal in soft:
         if not grace.get(signal):
             raise ValueError(f"evictionSoftGracePeriod has nothing for {signal}, which evictionSoft has")

@@ -181,3 +181,24 @@ async def test_limits_may_be_let_be() -> None:
     world.used = {"greedy": 6}
     await evictions(world, localStorageCapacityIsolation=False).synchronize()
     assert names(world) == []
+
+
+RESERVED = {"kubeReserved": {"memory": "20"}, "systemReserved": {"memory": "20"}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "used", "gone"),
+    [
+        (RESERVED, 10, False),
+        (RESERVED, 11, True),
+        ({**RESERVED, "enforceNodeAllocatable": ["none"]}, 99, False),
+        ({}, 99, False),
+    ],
+    ids=["within", "above", "not enforced", "nothing is reserved"],
+)
+async def test_pods_together_keep_to_what_is_allocatable(fields: Any, used: int, gone: bool) -> None:
+    """Of 100, 40 are reserved, and 50 are to be left by the threshold. addAllocatableThresholds in helpers.go."""
+    world = World(pod("a"))
+    world.used = {"a": used}
+    await evictions(world, **fields).synchronize()
+    assert names(world) == ["a"] * gone
