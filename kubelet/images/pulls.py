@@ -16,7 +16,7 @@ from pathlib import Path
 from client.clock import Clock
 from kubelet.configuration import Configuration
 from kubelet.docker.images import DockerImages, Image
-from kubelet.docker.runtime import Refused, RuntimeFailure
+from kubelet.docker.runtime import RuntimeFailure, Unreachable
 from kubelet.images import records
 from kubelet.images.credentials import Credentials
 from kubelet.images.keyring import Credential
@@ -94,10 +94,10 @@ class Pulls:
             teller = asyncio.create_task(self._tell(progress, tell))
             try:
                 await self._docker.pull(wanted.name, _auth(credential), progress.heard)
-            except Refused as error:
-                errors.append(f"Error response from daemon: {error}")
-            except RuntimeFailure as error:
+            except Unreachable as error:
                 errors.append(str(error))
+            except RuntimeFailure as error:
+                errors.append(f"Error response from daemon: {error}")
             else:
                 return credential
             finally:

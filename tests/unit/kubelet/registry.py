@@ -11,7 +11,7 @@ from api.meta import Obj
 from client.clock import FakeClock
 from kubelet.configuration import Configuration
 from kubelet.docker.images import DockerImages, Image
-from kubelet.docker.runtime import Refused
+from kubelet.docker.runtime import Missing, Refused
 from kubelet.images.credentials import Credentials
 from kubelet.images.puller import Images
 from kubelet.images.pulls import Pulls
@@ -50,7 +50,7 @@ class Registry:
         if password and (auth or {}).get("password") != password:
             raise Refused("unauthorized: authentication required")
         if reference not in self.pullable:
-            raise Refused(self.error)
+            raise Missing(self.error)
         assert self.present is not None
         self.present.add(reference)
 
