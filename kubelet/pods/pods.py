@@ -17,7 +17,8 @@ from kubelet.pods.critical import is_static, mirrored_uid
 from kubelet.pods.model import Ending, is_terminal
 from kubelet.pods.orphans import orphan
 from kubelet.pods.resize_plan import by_urgency
-from kubelet.pods.workers import PodWorker, Shared
+from kubelet.pods.shared import Shared
+from kubelet.pods.workers import PodWorker
 from kubelet.volumes.manager import Volumes
 
 _log = log.get("pods")
@@ -26,9 +27,7 @@ _MOMENT = 3.0
 
 
 def by_uid(pod: Obj) -> list[str]:
-    """A mirror is also found by the uid of its static pod."""
-    mirrored = mirrored_uid(pod)
-    return [pod["metadata"]["uid"], *([mirrored] if mirrored and not is_deleting(pod) else [])]
+    return [pod["metadata"]["uid"]]
 
 
 class Pods:
@@ -53,8 +52,18 @@ class Pods:
         return self._active
 
     def stored(self, uid: str) -> Obj | None:
+        """The informer's copy of a pod; of a static pod, its mirror. Anybody may write any uid into what he says is a
+        mirror, so the name has to be right, too."""
+        if uid in self._static:
+            return self._mirror(self._static[uid])
         found = self._informer.store.by_index("uid", uid)
         return found[0] if found else None
+
+    def _mirror(self, static: Obj) -> Obj | None:
+        found = self._informer.store.get(key(static))
+        if found is None or is_deleting(found) or mirrored_uid(found) != static["metadata"]["uid"]:
+            return None
+        return found
 
     def all(self) -> list[Obj]:
         """Each pod with the newest status this node knows."""
@@ -92,7 +101,7 @@ class Pods:
 
     def _with_status(self, pod: Obj) -> Obj:
         """The static pod as its mirror remembers it."""
-        mirror = self.stored(pod["metadata"]["uid"])
+        mirror = self._mirror(pod)
         return pod if mirror is None else {**pod, "status": mirror.get("status") or pod["status"]}
 
     def static_state(self) -> tuple[list[Obj], set[str], list[Obj]]:
@@ -170,8 +179,7 @@ class Pods:
         self.retry_resizes()
 
     def _wanted(self, uid: str) -> bool:
-        pod = self.stored(uid)
-        return uid in self._static or (pod is not None and not mirrored_uid(pod))
+        return uid in self._static or self.stored(uid) is not None
 
     async def run(self) -> None:
         """Until cancelled. Begins only when both sides are known: what is wanted and what runs. Static pods do not wait

@@ -62,6 +62,7 @@ class NodeHandlers:
             "/metrics/resource": self._resource,
             "/metrics/cadvisor": self._cadvisor,
             "/metrics/probes": self._probes,
+            "/logs": self._logs,
             "/logs/{path:.*}": self._logs,
         }
         return [web.get(path, handler) for path, handler in table.items()]
@@ -157,7 +158,7 @@ class NodeHandlers:
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         """Files under /var/log, as upstream's file server; nothing that a symbolic link leads out to."""
-        path, kind = await asyncio.to_thread(_below, LOGS, request.match_info["path"])
+        path, kind = await asyncio.to_thread(_below, LOGS, request.match_info.get("path", ""))
         if kind == "directory":
             names = await asyncio.to_thread(_names, path)
             lines = "".join(f'<a href="{quote(name)}">{html.escape(name)}</a>\n' for name in names)

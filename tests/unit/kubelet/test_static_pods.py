@@ -15,9 +15,11 @@ import pytest
 from api.errors import AlreadyExists, NotFound
 from api.meta import Obj
 from client.clock import FakeClock, settle
-from kubelet.pods.critical import is_static, mirrored_uid
+from client.store import Store
+from kubelet.pods.critical import MIRROR, is_static, mirrored_uid
 from kubelet.pods.manifests import Manifests
 from kubelet.pods.mirrors import Mirrors, mirror_of, plan
+from kubelet.pods.pods import Pods
 from kubelet.pods.static import ManifestError, read
 from tests.unit.kubelet.pods import NOW
 
@@ -141,6 +143,44 @@ def test_which_mirrors_are_to_be_made_and_deleted() -> None:
     assert plan([other], (), [mirror(one)]) == ([mirror(one)], [])
     assert plan([], {"default/web-one"}, [mirror(one)]) == ([], [])  # its containers are still being ended
     assert plan([], (), [mirror(one)]) == ([mirror(one)], [])
+
+
+class Informer:
+    """What the apiserver has."""
+
+    def __init__(self, *pods: Obj) -> None:
+        self.store = Store()
+        for each in pods:
+            self.store.put(each)
+
+    def add_indexer(self, name: str, indexer: Any) -> None:
+        self.store.add_indexer(name, indexer)
+
+    def on_event(self, handler: Any) -> None:
+        self.handler = handler
+
+
+def test_a_false_mirror_is_nobodys() -> None:
+    """Anybody may write the uid of another's pod into an annotation: neither is it taken for that pod, nor for the
+    mirror of a static pod of another name."""
+    static = pod()
+    uid = static["metadata"]["uid"]
+    real = {"metadata": {"name": "real", "namespace": "default", "uid": "r1"}, "spec": {}}
+    false = mirror(static, name="false", uid="f1")
+    false_too = mirror(static, name="false-too", uid="f2")
+    false_too["metadata"]["annotations"] = {MIRROR: "r1"}
+    informer = Informer(real, false, false_too)
+    pods = Pods(informer, None, None, FakeClock())  # type: ignore[arg-type]  # what is asked here
+    pods.take_static([static])
+    assert pods.stored(uid) is None
+    assert pods.stored("r1") is real
+    informer.store.put(mirror(static))
+    assert pods.stored(uid) == mirror(static)
+    assert pods.find("default", "web-one") is static
+    informer.store.put(mirror(static, deletionTimestamp="2026-01-02T03:04:05Z"))
+    assert pods.stored(uid) is None
+    running, ending, mirrors = pods.static_state()
+    assert (running, ending, len(mirrors)) == ([], set(), 3)
 
 
 class Apiserver:
