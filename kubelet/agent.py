@@ -39,8 +39,8 @@ from kubelet.pods.lookup import Lookup
 from kubelet.pods.mirrors import Mirrors
 from kubelet.pods.pods import Pods
 from kubelet.pods.runner import Runner
+from kubelet.pods.shared import Shared
 from kubelet.pods.status_manager import StatusManager
-from kubelet.pods.workers import Shared
 from kubelet.probing.checks import Checks
 from kubelet.probing.commands import Commands
 from kubelet.probing.hooks import Hooks

@@ -12,40 +12,28 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from api.builtin import PODS
 from api.errors import ApiError, Conflict, NotFound
 from api.meta import Obj, is_deleting
 from client import log
 from client.backoff import Backoff
-from client.clock import Clock
-from client.events import EventRecorder
-from client.http import ApiClient
-from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import RuntimeFailure
-from kubelet.images.puller import Pulling
 from kubelet.pods import verdicts
-from kubelet.pods.admission import Rejection
 from kubelet.pods.alarm import Alarm
-from kubelet.pods.ending import Endings
 from kubelet.pods.kills import Kills
 from kubelet.pods.model import (
-    Container,
     Ending,
-    Failure,
     PodContainers,
     field_path,
-    find_container,
-    grace_period,
     is_terminal,
 )
 from kubelet.pods.orphans import as_deleted
-from kubelet.pods.resizing import Judge, Resizing
-from kubelet.pods.runner import Runner, TryFailed
+from kubelet.pods.resizing import Resizing
+from kubelet.pods.shared import Shared
+from kubelet.pods.starting import Starting
 from kubelet.pods.status import build as statuses
 from kubelet.pods.status.conditions import merged
-from kubelet.pods.status_manager import StatusManager
 from kubelet.pods.sync import wind_down
 from kubelet.pods.sync.decide import decide
 from kubelet.pods.sync.plan import (
@@ -60,39 +48,11 @@ from kubelet.pods.sync.plan import (
     StopSandbox,
     Update,
 )
-from kubelet.pods.sync.restarts import restarts
-from kubelet.probing.prober import Prober, Probing
-from kubelet.volumes.manager import Volumes
+from kubelet.probing.prober import Prober
 
 _log = log.get("worker")
 _RETRY_SECONDS = 2.0
 _RESIZE_RETRY = 10.0
-
-
-class Shared:
-    """What all workers use."""
-
-    def __init__(
-        self,
-        client: ApiClient,
-        observer: Observer,
-        runner: Runner,
-        endings: Endings,
-        probing: Probing,
-        volumes: Volumes,
-        statuses: StatusManager,
-        recorder: EventRecorder,
-        clock: Clock,
-        ready: Callable[[Obj], bool],
-        admit: Callable[[Obj], Rejection | None] = lambda _: None,
-        judge: Judge = lambda _: ("", ""),
-    ) -> None:
-        self.client, self.observer, self.runner = client, observer, runner
-        self.endings, self.probing = endings, probing
-        self.volumes, self.statuses, self.recorder, self.clock = volumes, statuses, recorder, clock
-        self.ready, self.admit, self.judge = ready, admit, judge
-        self.room: Callable[[], None] = lambda: None
-        """Called when a pod needs less than before."""
 
 
 class PodWorker:
@@ -116,10 +76,10 @@ class PodWorker:
         self._news = asyncio.Event()
         self._news.set()
         self._alarm = Alarm(shared.clock, self.wake)
+        self._starting = Starting(shared, self._memory, self._kills, self._alarm, self._news, lambda: self._is_leaving)
         self._prober = Prober(shared.probing, self.wake)
         self._told_back_off: dict[str, str] = {}
         self._errors = Backoff(_RETRY_SECONDS, 60.0)
-        self._volumes = Backoff(0.5, 122.0, 2.0)  # pkg/volume/util/nestedpendingoperations
         self._finished = False
         self._task = asyncio.create_task(self._run(), name=f"pod {pod['metadata']['name']}")
 
@@ -138,11 +98,7 @@ class PodWorker:
         self.wake()
 
     def retry_volumes(self) -> None:
-        """What they are made from has changed: if they could not be set up, that is tried again now."""
-        if self._memory.sandbox_failure is not None:
-            self._memory.sandbox_failure = None
-            self._volumes.reset()
-            self.wake()
+        self._starting.retry_volumes()
 
     def end(self, ending: Ending) -> None:
         """The node ends this pod: it is wound down and Failed, whatever its restart policy. The first verdict counts;
@@ -205,10 +161,10 @@ class PodWorker:
         observed = self._shared.observer.of_pod(self.uid)
         if not self._begun:
             await self._begin(observed)
-        if self._stays and await self.resizing.consider(self.pod):
+        if not self._is_leaving and await self.resizing.consider(self.pod):
             self._shared.room()
         pod, now = self.view, clock.now()
-        if is_deleting(pod) or is_terminal(pod) or self._memory.ending is not None:
+        if self._is_leaving:
             wind_down.begin(pod, self._memory, now)
         self._prober.sync(pod, observed, ending=self._memory.stopping_since is not None)
         self._memory.probes = self._prober.results
@@ -229,9 +185,8 @@ class PodWorker:
         self._sleep_until(plan)
 
     @property
-    def _stays(self) -> bool:
-        ending = self._memory.ending or self._memory.stopping_since
-        return not (self.gone or ending or is_deleting(self.pod) or is_terminal(self.view))
+    def _is_leaving(self) -> bool:
+        return self.gone or is_deleting(self.pod) or self._memory.ending is not None or is_terminal(self.view)
 
     async def _begin(self, observed: PodContainers) -> None:
         """What an earlier kubelet began with may have been given a verdict; a new pod may be refused."""
@@ -290,9 +245,10 @@ class PodWorker:
         runner = self._shared.runner
         match action:
             case MakeSandbox():
-                return await self._make_sandbox(pod, action)
+                await self._starting.make_sandbox(pod, action)
+                return False
             case StartContainer():
-                return await self._start(pod, action)
+                return await self._starting.start(pod, action)
             case Update():
                 await self._update(pod, action)
             case Kill():
@@ -305,89 +261,12 @@ class PodWorker:
                 await self._finish(plan)
         return True
 
-    async def _make_sandbox(self, pod: Obj, action: MakeSandbox) -> bool:
-        if not self._shared.ready(pod) and not pod["spec"].get("hostNetwork"):
-            self._alarm.set(1.0)
-            return False
-        if action.attempt:
-            text = "Pod sandbox changed, it will be killed and re-created."
-            self._shared.recorder.event(self.pod, "Normal", "SandboxChanged", text)
-        try:
-            await self._shared.runner.make_sandbox(pod, action.attempt, self._volumes)
-        except TryFailed as error:
-            self._memory.sandbox_failure = error.failure
-        else:
-            self._memory.sandbox_failure = None
-        self.wake()
-        return False
-
-    async def _start(self, pod: Obj, action: StartContainer) -> bool:
-        sandbox = self._shared.observer.of_pod(self.uid).live_sandbox
-        if sandbox is None or is_deleting(self.pod):
-            self.wake()
-            return False
-        name = action.name
-        try:
-            made = await self._shared.runner.start_container(pod, name, action.attempt, sandbox, self.wake)
-        except Pulling:
-            return True  # after a failed pull, that is shown until this one is through
-        except TryFailed as error:
-            self._memory.failures[name] = error.failure
-            if error.failure.reason == "RunContainerError" and action.back_off is not None:
-                self._memory.back_offs[name] = action.back_off
-            self.wake()
-            return True
-        self._memory.failures.pop(name, None)
-        if action.back_off is not None:
-            self._memory.back_offs[name] = action.back_off
-        self.wake()
-        container = self._shared.observer.get(made)
-        return container is None or await self._post_start(pod, container, action)
-
     async def _update(self, pod: Obj, action: Update) -> None:
         why = await self._shared.runner.update(action.container, action.resources)
         if why:
             self._memory.resize.retry_at = self._shared.clock.now() + timedelta(seconds=_RESIZE_RETRY)
             self.resizing.failed(pod, why)
         self.wake()
-
-    async def _post_start(self, pod: Obj, container: Container, action: StartContainer) -> bool:
-        """Nothing else is done for the pod before the hook has returned, and until its container is gone if it failed;
-        unless the pod is to go (kuberuntime_container.go, startContainer)."""
-        spec = find_container(pod, container.name) or {}
-        if not spec.get("lifecycle"):
-            return True
-        hook = asyncio.create_task(self._shared.endings.hooks.run("PostStart", pod, container))
-        if not await self._unless_ending(hook):
-            return False
-        why = hook.result()
-        if not why:
-            return True
-        now: Container | None = container
-        while now is not None and now.running:
-            self._kills.start(pod, Kill(container, grace_period(pod), "FailedPostStartHook"))
-            if not await self._unless_ending(asyncio.create_task(self._kills.wait(container.id))):
-                return False
-            now = self._shared.observer.get(container.id)
-        if now is not None and restarts(pod, spec, now.exit_code):
-            failure = Failure("PostStartHookError", why, action.attempt, self._shared.clock.now())
-            self._memory.failures[action.name] = failure
-        return True
-
-    async def _unless_ending(self, work: asyncio.Task[Any]) -> bool:
-        """True when it is done; it is cancelled as soon as the pod is to end."""
-        try:
-            while not (work.done() or self.gone or is_deleting(self.pod) or self._memory.ending is not None):
-                self._news.clear()
-                news = asyncio.create_task(self._news.wait())
-                try:
-                    await asyncio.wait((work, news), return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    news.cancel()
-            return work.done()
-        finally:
-            work.cancel()
-            self.wake()
 
     async def _finish(self, plan: Plan) -> None:
         """The last steps of a pod on this node, in an order that a crash between any two does not harm."""

@@ -20,8 +20,9 @@ from kubelet.pods.ending import Endings
 from kubelet.pods.facts import Facts
 from kubelet.pods.model import SANDBOX, Container
 from kubelet.pods.runner import Runner
+from kubelet.pods.shared import Shared
 from kubelet.pods.status_manager import StatusManager
-from kubelet.pods.workers import PodWorker, Shared
+from kubelet.pods.workers import PodWorker
 from kubelet.probing.checks import Checks
 from kubelet.probing.commands import Finished
 from kubelet.probing.hooks import Hooks
