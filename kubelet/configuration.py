@@ -3,9 +3,10 @@
     configuration = read("/var/lib/sampan/nodes/one/kubelet.yaml")
     configuration.max_pods
 
-A row of `Configuration` is a field: its name in the file (dotted where it is nested), how its value is read, and
-the default as it would be written there. What upstream knows and this node cannot do is a row of `UNSUPPORTED`
-(configuration_unsupported.py). A file with anything else in it, or a value that does not fit, is refused as a whole.
+A row of `Configuration` is a field: its name in the file (dotted where it is nested), how its value is read
+(configuration_values.py), and the default as it would be written there. What upstream knows and this node cannot do
+is a row of `UNSUPPORTED` (configuration_unsupported.py). A file with anything else in it, or a value that does not
+fit, is refused as a whole.
 
 Fields and defaults: https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/,
 pkg/kubelet/apis/config/v1beta1/defaults.go.
@@ -23,11 +24,23 @@ import yaml
 
 from api import quantities
 from api.meta import Obj
-from client.daemon import duration
 from kubelet.configuration_unsupported import UNSUPPORTED
+from kubelet.configuration_values import (
+    enforcement,
+    flag,
+    objects,
+    one_of,
+    reserved,
+    restart_delay,
+    seconds,
+    size,
+    sysctls,
+    text,
+    whole,
+    words,
+)
 from kubelet.eviction.thresholds import HARD_DEFAULTS, Amount, Threshold, amounts, periods, thresholds
 from kubelet.images.records import verification
-from kubelet.pods.kernel import allowed_sysctls
 
 T = TypeVar("T")
 API_VERSION, KIND = "kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"
@@ -39,113 +52,8 @@ class ConfigurationError(argparse.ArgumentTypeError):
 
 
 def _row(name: str, read_value: Callable[[Any], T], default: Any) -> T:
-    """`read_value` raises ValueError or TypeError when the value does not fit."""
     metadata = {"name": name, "read": read_value, "default": default}
     return field(default_factory=lambda: read_value(default), metadata=metadata)
-
-
-# How values are read.
-
-
-def seconds(value: Any) -> float:
-    """A Go duration: `1m30s`."""
-    if not isinstance(value, str):
-        raise TypeError("must be a duration, for example 1m30s")
-    try:
-        return duration(value)
-    except argparse.ArgumentTypeError as error:
-        raise ValueError(str(error)) from error
-
-
-def restart_delay(value: Any) -> float:
-    found = seconds(value)
-    if not 1 <= found <= 300:
-        raise ValueError("must be between 1s and 300s")
-    return found
-
-
-def whole(least: int = 0, most: int = (1 << 31) - 1) -> Callable[[Any], int]:
-    def read_value(value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise ValueError(f"must be a whole number between {least} and {most}")
-        return value
-
-    return read_value
-
-
-def flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError("must be true or false")
-    return value
-
-
-def text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("must be a string")
-    return value
-
-
-def size(value: Any) -> int:
-    """Bytes."""
-    found = quantities.units(text(value))
-    if found <= 0:
-        raise ValueError("must be positive")
-    return found
-
-
-def words(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise TypeError("must be a list of strings")
-    return tuple(text(each) for each in value)
-
-
-def sysctls(value: Any) -> tuple[str, ...]:
-    return allowed_sysctls(words(value))
-
-
-def texts(value: Any) -> Mapping[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-        raise TypeError("must be a map of strings to strings")
-    return dict(value)
-
-
-def objects(*known: str) -> Callable[[Any], tuple[Obj, ...]]:
-    """A list of objects that have no other fields than those `known`."""
-
-    def read_value(value: Any) -> tuple[Obj, ...]:
-        if not isinstance(value, list) or not all(isinstance(each, dict) and each.keys() <= {*known} for each in value):
-            raise TypeError(f"must be a list of objects with the fields {', '.join(known)}")
-        return tuple(value)
-
-    return read_value
-
-
-def reserved(value: Any) -> Mapping[str, str]:
-    """Amounts of resources that pods do not get."""
-    given = texts(value)
-    for name, amount in given.items():
-        if name not in ("cpu", "memory", "ephemeral-storage", "pid"):
-            raise ValueError(f"{name} cannot be reserved: cpu, memory, ephemeral-storage and pid can")
-        if quantities.parse(amount) < 0:
-            raise ValueError(f"{name} must not be negative")
-    return given
-
-
-def enforcement(value: Any) -> bool:
-    """Whether pods as a whole are held to what is allocatable. Reserves have no control groups to be enforced by."""
-    names = words(value)
-    if not set(names) <= {"pods"} and names != ("none",):
-        raise ValueError("must be pods or none: nothing else can be enforced")
-    return "pods" in names
-
-
-def one_of(*known: str) -> Callable[[Any], str]:
-    def read_value(value: Any) -> str:
-        if value not in known:
-            raise ValueError(f"must be one of {', '.join(known)}")
-        return str(value)
-
-    return read_value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
