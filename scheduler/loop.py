@@ -29,7 +29,7 @@ from client.informer import Informers
 from scheduler import cycle
 from scheduler.binder import Binder
 from scheduler.filters import volume_binding
-from scheduler.pod import SCHEDULER_NAME, Pod, read
+from scheduler.pod import SCHEDULER_NAME, Pod, read, resizes
 from scheduler.queue import Entry, Place, SchedulingQueue
 from scheduler.report import Reporter
 from scheduler.snapshot import Change, Snapshot
@@ -185,7 +185,9 @@ class Scheduler:
             self.queue.remove(meta.uid(new))
 
     def _on_assigned(self, old: Obj | None, new: Obj) -> None:
-        if old is not None and old["spec"] == new["spec"] and meta.labels(old) == meta.labels(new):
+        if old is not None and old["spec"] == new["spec"] and meta.labels(old) == meta.labels(new) and (
+            resizes(old) == resizes(new)
+        ):  # fmt: skip
             return
         uid, node = meta.uid(new), str(new["spec"]["nodeName"])
         self.queue.remove(uid)

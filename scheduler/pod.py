@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from api import meta, quantities, volume_binding
+from api import meta, pod_resources, quantities, volume_binding
 from api.meta import Obj
 from api.selectors import NOTHING, Requirement, Selector, from_label_selector
 
@@ -117,6 +117,9 @@ class Pod:
 def read(obj: Obj) -> Pod:
     spec = obj["spec"]
     requests, weight = _requests(spec)
+    if resizes(obj):
+        amounts = ((name, _amount(name, quantity)) for name, quantity in pod_resources.requests(obj).items())
+        requests = {name: amount for name, amount in amounts if amount > 0}
     affinity = spec.get("affinity") or {}
     node_affinity, with_pods, without_pods = (
         affinity.get(kind) or {} for kind in ("nodeAffinity", "podAffinity", "podAntiAffinity")
@@ -158,6 +161,13 @@ def read(obj: Obj) -> Pod:
         claims=tuple((f"{meta.namespace(obj)}/{name}", made) for name, made in volume_binding.claims_of(obj)),
         obj=obj,
     )  # fmt: skip
+
+
+def resizes(obj: Obj) -> tuple[tuple[str, str], ...]:
+    """How far a resize of a running pod has come (KEP-1287): meanwhile the node may hold more or less for it than its
+    spec says."""
+    told = (obj.get("status") or {}).get("conditions") or ()
+    return tuple((c["type"], c.get("reason") or "") for c in told if c["type"].startswith("PodResize"))
 
 
 def _containers(spec: Mapping[str, Any]) -> list[Obj]:

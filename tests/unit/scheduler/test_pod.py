@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from scheduler.pod import Taint, Toleration
-from tests.unit.scheduler.objects import pod
+from scheduler.pod import Taint, Toleration, read
+from tests.unit.scheduler.objects import pod, pod_object
 
 
 def container(cpu: str = "", memory: str = "", **fields: Any) -> dict[str, Any]:
@@ -65,3 +65,15 @@ def test_a_container_that_asks_for_nothing_still_weighs_something() -> None:
 )
 def test_tolerations(toleration: Toleration, expected: bool) -> None:
     assert toleration.tolerates(Taint("k", "v", "NoSchedule")) is expected
+
+
+def test_a_resize_counts_as_far_as_it_has_come() -> None:
+    """KEP-1287: what is Infeasible is not held for the pod; else the most of what is wanted, granted and in effect."""
+    wants, has = pod_object("p", cpu="8"), {"cpu": "1"}
+    told = [{"name": "c", "resources": {"requests": has}, "allocatedResources": has}]
+
+    def counted(reason: str) -> int:
+        condition = {"type": "PodResizePending", "status": "True", "reason": reason}
+        return read({**wants, "status": {"containerStatuses": told, "conditions": [condition]}}).requests["cpu"]
+
+    assert (counted("Infeasible"), counted("Deferred"), read(wants).requests["cpu"]) == (1000, 8000, 8000)
