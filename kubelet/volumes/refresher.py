@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from api.meta import Obj
+from client import log
 from client.clock import Clock
 from client.http import ApiClient
 from client.informer import Informer
@@ -20,6 +21,8 @@ from kubelet.volumes import claims
 from kubelet.volumes.kinds import FILES
 from kubelet.volumes.manager import Volumes
 from kubelet.volumes.watches import Watches, shown
+
+_log = log.get("volumes")
 
 
 class Refresher:
@@ -74,7 +77,10 @@ class Refresher:
                     timer = self._clock.call_later(self._period, self._tick)
                 due, self._due = self._due, set()
                 for uid in due & self._followed:
-                    await self._refresh(uid)
+                    try:
+                        await self._refresh(uid)
+                    except Exception:  # one pod's trouble must not keep the others' volumes as they are
+                        _log.exception("refresh failed", uid=uid)
         finally:
             timer.cancel()
             await self._watches.close()
