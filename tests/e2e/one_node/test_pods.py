@@ -183,10 +183,11 @@ def test_a_missing_config_map_holds_the_container_back_until_it_is_there(cluster
 
 
 def test_probes_decide_on_readiness_and_restarts(cluster: Cluster, namespace: str) -> None:
-    probe = {"periodSeconds": 1, "failureThreshold": 1}
+    probe = {"periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 20}
     ready = shell(SLEEP, readinessProbe={"exec": {"command": ["test", "-f", "/tmp/ready"]}, **probe})
     alive = shell(
-        f"touch /tmp/alive; {SLEEP}", livenessProbe={"exec": {"command": ["test", "-f", "/tmp/alive"]}, **probe}
+        f"touch /tmp/alive; {SLEEP}",
+        livenessProbe={"exec": {"command": ["test", "-f", "/tmp/alive"]}, **probe, "initialDelaySeconds": 2},
     )
     cluster.apply(documents(pod("ready", ready), pod("alive", alive)), namespace)
     cluster.wait_ready("app=alive", 1, namespace)

@@ -151,8 +151,8 @@ def test_readiness_while_terminating_and_over_a_restart(cluster: Cluster, namesp
     what its predecessor found: nothing becomes unready, nothing is restarted."""
     probes = {
         "startupProbe": every(1, **command("true")),
-        "livenessProbe": every(1, **command("test -e /tmp/up"), failureThreshold=2),
-        "readinessProbe": every(1, **command("test -e /tmp/up"), failureThreshold=1),
+        "livenessProbe": every(1, **command("test -e /tmp/up"), failureThreshold=2, timeoutSeconds=20),
+        "readinessProbe": every(1, **command("test -e /tmp/up"), failureThreshold=1, timeoutSeconds=20),
     }
     script = "touch /tmp/up; trap 'rm /tmp/up' TERM; while true; do sleep 0.2; done"
     cluster.apply(
