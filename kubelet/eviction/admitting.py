@@ -17,7 +17,7 @@ from kubelet.pods.qos import qos_class
 _TAINT: Obj = {"key": "node.kubernetes.io/memory-pressure", "effect": "NoSchedule"}
 
 
-def refused(pod: Obj, conditions: Collection[str]) -> Rejection | None:
+def refused(pod: Obj, conditions: Collection[str] | None) -> Rejection | None:
     """None but critical ones under pressure of disk or processes; of memory, none of those that request nothing."""
     if not conditions or is_critical(pod):
         return None

@@ -65,8 +65,8 @@ class Evictions:
         self._reclaim, self._changed = reclaim, changed
         self._thresholds = configuration.thresholds()
         self._state = State()
-        self.conditions: frozenset[str] = frozenset()
-        """Of the node: MemoryPressure, DiskPressure, PIDPressure."""
+        self.conditions: frozenset[str] | None = None
+        """Of the node: MemoryPressure, DiskPressure, PIDPressure. None before the first look."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -88,7 +88,8 @@ class Evictions:
         transition = self._configuration.eviction_transition_seconds
         self._state, pressure = step(self._thresholds, observations, self._state, transition, now)
         if pressure.conditions != self.conditions:
-            _log.info("pressure", conditions=sorted(pressure.conditions))
+            if pressure.conditions or self.conditions:
+                _log.info("pressure", conditions=sorted(pressure.conditions))
             self.conditions = pressure.conditions
             self._changed()
         active = [pod for pod in self._pods.all() if not is_terminal(pod)]

@@ -67,7 +67,7 @@ class NodeAgent:
         self._machine = machine(root)
         self._round = 0
         self._unschedulable = False
-        self.pressure: Callable[[], Collection[str]] = frozenset
+        self.pressure: Callable[[], Collection[str] | None] = lambda: None
         """Says which pressure conditions hold; `wake` when that changes."""
         self.shutting_down: Callable[[], bool] = lambda: False
         informer.on_event(lambda *_: self.wake())

@@ -61,8 +61,8 @@ class Node:
     """Docker's version."""
     configuration: Configuration = field(default_factory=Configuration)
     images: Sequence[Image] = ()
-    pressure: Collection[str] = ()
-    """Conditions that are True."""
+    pressure: Collection[str] | None = ()
+    """Conditions that are True; None: as they were, nobody has looked yet."""
     not_ready: str = ""
     """Why the node cannot run pods."""
 
@@ -109,9 +109,14 @@ def _images(images: Iterable[Image], most: int) -> list[Obj]:
 
 
 def _conditions(old: Mapping[str, Any], node: Node, now: datetime) -> list[Obj]:
+    pressure = node.pressure
+    if pressure is None:
+        pressure = [
+            type_ for type_ in PRESSURES if (get_condition({"status": old}, type_) or {}).get("status") == "True"
+        ]
     made = {
         type_: (True, f"Kubelet{of.short}", of.short_message)
-        if type_ in node.pressure
+        if type_ in pressure
         else (False, f"Kubelet{of.enough}", of.enough_message)
         for type_, of in PRESSURES.items()
     }
@@ -122,7 +127,7 @@ def _conditions(old: Mapping[str, Any], node: Node, now: datetime) -> list[Obj]:
     )
     conditions: list[Obj] = []
     for type_, (true, reason, message) in made.items():
-        before, word = get_condition({"status": old}, type_) or {}, str(true)
+        before, word = stored.get(type_, {}), str(true)
         moved = before.get("status") != word
         conditions.append(
             {

@@ -107,6 +107,13 @@ def test_a_condition_keeps_the_moment_of_its_last_change() -> None:
     assert moments["PIDPressure"] != moments["Ready"] == "2026-01-02T03:04:05Z"
 
 
+def test_pressure_stays_as_it_was_until_somebody_has_looked() -> None:
+    """A kubelet that was killed under pressure does not say that all is well when it comes back."""
+    before = built(node(pressure={"MemoryPressure"}))
+    assert not status.differs(built(node(pressure=None), old=before), before)
+    assert told(built(node(pressure=None)), {})[0] == "NodeHasSufficientMemory"
+
+
 def test_heartbeats_alone_are_no_difference() -> None:
     one = built(node())
     conditions = [{**c, "lastHeartbeatTime": "later"} for c in one["conditions"]]
