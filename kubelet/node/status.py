@@ -109,11 +109,10 @@ def _images(images: Iterable[Image], most: int) -> list[Obj]:
 
 
 def _conditions(old: Mapping[str, Any], node: Node, now: datetime) -> list[Obj]:
+    stored = {c["type"]: c for c in old.get("conditions") or []}
     pressure = node.pressure
     if pressure is None:
-        pressure = [
-            type_ for type_ in PRESSURES if (get_condition({"status": old}, type_) or {}).get("status") == "True"
-        ]
+        pressure = [type_ for type_ in PRESSURES if stored.get(type_, {}).get("status") == "True"]
     made = {
         type_: (True, f"Kubelet{of.short}", of.short_message)
         if type_ in pressure
