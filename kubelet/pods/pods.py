@@ -105,7 +105,9 @@ class Pods:
         return pod if mirror is None else {**pod, "status": mirror.get("status") or pod["status"]}
 
     def static_state(self) -> tuple[list[Obj], set[str], list[Obj]]:
-        """Static pods that run, keys of pods that are being ended, mirrors (see Mirrors)."""
+        """Static pods that run, keys of pods that are being ended, mirrors (see Mirrors). None until all are known."""
+        if not self._active:
+            return [], set(), []
         running = [pod for uid, pod in self._static.items() if uid in self._workers and not self._workers[uid].gone]
         ending = {key(worker.pod) for worker in self._workers.values() if worker.gone}
         return running, ending, [pod for pod in self._informer.store.list() if mirrored_uid(pod)]
@@ -195,6 +197,7 @@ class Pods:
             self._active = True
             for pod in self._informer.store.list():
                 self._heard("ADDED", None, pod)
+            self.on_static()
             while True:
                 await self._clean()
                 self.retry_resizes()
