@@ -44,10 +44,14 @@ def mount_tmpfs(directory: Path, size: int = 0) -> None:
             return
 
 
-def bind(descriptor: int, target: Path) -> None:
-    """What is open there, with all that is mounted below it, appears at `target` in place of what was bound there."""
+def unmount(target: Path) -> None:
+    """Quiet when nothing is mounted there."""
     if os.path.ismount(target):
         _call(target, "umount2", os.fsencode(target), _MNT_DETACH)
+
+
+def bind(descriptor: int, target: Path) -> None:
+    """What is open there, with all that is mounted below it, appears at `target`, too."""
     source = f"/proc/self/fd/{descriptor}".encode()
     _call(target, "mount", source, os.fsencode(target), None, _BIND | _REC, None)
 

@@ -53,16 +53,27 @@ def _step(parent: int, name: str, mode: int) -> int:
 
 
 def bind(volume: Path, path: str, target: Path, *, recursively_read_only: bool = False) -> None:
-    """volume/path at `target`, which is made. OSError."""
+    """volume/path at `target`, in place of what an earlier container had there. OSError."""
     descriptor = walk(volume, path)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            target.mkdir(exist_ok=True)
-        else:
-            target.touch()
+        mounts.unmount(target)
+        _make(target, stat.S_ISDIR(os.fstat(descriptor).st_mode))
         mounts.bind(descriptor, target)
         if recursively_read_only:
             mounts.freeze(target)
     finally:
         os.close(descriptor)
+
+
+def _make(target: Path, directory: bool) -> None:
+    """An empty directory or file to mount upon: the kernel wants it to be what is mounted."""
+    if target.exists() and target.is_dir() != directory:
+        if directory:
+            target.unlink()
+        else:
+            target.rmdir()
+    if directory:
+        target.mkdir(parents=True, exist_ok=True)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()

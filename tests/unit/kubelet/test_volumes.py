@@ -22,6 +22,7 @@ from kubelet.volumes import (
     container_mounts,
     empty_dir,
     manager,
+    mounts,
     network_fs,
     ownership,
     read_only,
@@ -412,6 +413,25 @@ def test_no_sub_path_leads_out(make: Callable[[Path], str], tmp_path: Path) -> N
     with pytest.raises(sub_path.Outside):
         sub_path.walk(volume, make(volume))
     assert [p.name for p in tmp_path.iterdir()] == ["v"]
+
+
+def test_what_was_a_file_may_be_a_directory_for_the_next_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound: list[bool] = []
+    monkeypatch.setattr(mounts, "bind", lambda _, target: bound.append(target.is_dir()))
+    volume, target = tmp_path / "v", tmp_path / "subpaths" / "0"
+    volume.mkdir()
+    (volume / "x").touch()
+    for _ in range(2):
+        sub_path.bind(volume, "x", target)
+    (volume / "x").unlink()
+    for _ in range(2):
+        sub_path.bind(volume, "x", target)
+    (volume / "x").rmdir()
+    (volume / "x").touch()
+    sub_path.bind(volume, "x", target)
+    assert bound == [False, False, True, True, False]
 
 
 def test_a_directory_swapped_for_a_link_between_two_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
