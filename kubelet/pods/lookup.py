@@ -1,5 +1,6 @@
 """Objects a pod refers to, fetched when they are needed. Askers at the same moment share one request; an answer
-is used for a second, so that starting many pods of one Deployment does not fetch one config map many times."""
+is used for a second, so that starting many pods of one Deployment does not fetch one config map many times. While the
+server is away the last answer serves: a container that ends then can be started again."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from api.builtin import (
     SECRETS,
     SERVICE_ACCOUNTS,
 )
-from api.errors import ApiError, NotFound
+from api.errors import ApiError, NotFound, ServiceUnavailable, Timeout, TooManyRequests
 from api.meta import Obj, parse_time
 from api.registry import Resource
 from client import log
@@ -26,6 +27,7 @@ from client.http import ApiClient
 _log = log.get("lookup")
 _FRESH_SECONDS = 1.0
 _MOST = 1000
+_AWAY = (ServiceUnavailable, Timeout, TooManyRequests)
 _OLDEST = timedelta(hours=24)
 _JITTER = 10.0  # seconds: pods that began together need not renew together
 
@@ -68,15 +70,21 @@ class Lookup:
         if known is None or now - known[0] > _FRESH_SECONDS or (known[1].done() and known[1].exception()):
             if len(self._answers) > _MOST:
                 self._answers.clear()
-            known = (now, asyncio.ensure_future(self._fetch(res, namespace, name)))
+            before = known[1].result() if known and known[1].done() and not known[1].exception() else None
+            known = (now, asyncio.ensure_future(self._fetch(res, namespace, name, before)))
             self._answers[key] = known
         return await asyncio.shield(known[1])
 
-    async def _fetch(self, res: Resource, namespace: str, name: str) -> Obj | None:
+    async def _fetch(self, res: Resource, namespace: str, name: str, before: Obj | None) -> Obj | None:
         try:
             return await self._client.get(res, name, namespace)
         except NotFound:
             return None
+        except _AWAY as error:
+            if before is None:
+                raise
+            _log.warning("the last answer is used", resource=res.plural, name=name, why=error.message)
+            return before
 
     async def token(self, pod: Obj, audience: str, seconds: int) -> str:
         """A token of the pod's service account, bound to the pod; renewed when a fifth of its life is left or it is a
