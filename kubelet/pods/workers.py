@@ -65,7 +65,7 @@ class PodWorker:
         """The same static pod is wanted once more: its containers are kept to be counted on."""
         self._status: Obj = {}
         self._memory = Memory(longest_delay=shared.runner.facts.configuration.longest_restart_delay_seconds)
-        self.admitted = False
+        self.admitted = bool((pod.get("status") or {}).get("startTime"))
         """The node has taken it on: what it asks for is taken from the others."""
         self._kept: Ending | None = None
         self._begun = False

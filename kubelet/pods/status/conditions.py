@@ -1,7 +1,7 @@
 """A pod's conditions, as far as the node speaks of them. Rules: pkg/kubelet/status/generate.go, KEP-3085, KEP-5067.
 
-Conditions of other writers are theirs: they are kept as they are stored. Two are shared: PodScheduled, which the node
-adds to a pod nobody scheduled, and DisruptionTarget, when it is the node that ends the pod.
+Conditions of other writers are theirs: they are kept as they are stored. One is shared: DisruptionTarget, which the node
+sets when it ends the pod.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from api.meta import Obj, get_condition, rfc3339
 from kubelet.pods.model import Ending, PodContainers, is_sidecar, spec_init_containers
 from kubelet.pods.resize_plan import IN_PROGRESS, PENDING
 
-OWNED_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
+OWNED_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 _OWNED = (*OWNED_CONDITIONS, PENDING, IN_PROGRESS)
-SHARED_CONDITIONS = ("PodScheduled", "DisruptionTarget")
+_DISRUPTION = "DisruptionTarget"
 
 
 def conditions(
@@ -29,8 +29,7 @@ def conditions(
 ) -> list[Obj]:
     old: Mapping[str, Any] = pod.get("status") or {}
     made = [_ready_to_start(observed, status), _initialized(pod, status), *_readiness(pod, status, old), *resize]
-    if get_condition({"status": old}, "PodScheduled") is None:
-        made.append({"type": "PodScheduled", "status": "True"})
+    made.append({"type": "PodScheduled", "status": "True"})
     if ending is not None and ending.condition is not None and status["phase"] == "Failed":
         made.append(ending.condition)
     stamped = [_stamped(new, old, pod["metadata"].get("generation"), now) for new in made]
@@ -38,16 +37,12 @@ def conditions(
 
 
 def merged(ours: Iterable[Obj], stored: Iterable[Obj]) -> list[Obj]:
-    """Ours, then what others have said. Of a shared condition the first word that it holds stays."""
+    """Ours, then what others have said. The first word of a disruption stays."""
     theirs = [c for c in stored if c["type"] not in _OWNED]
-    said = {c["type"] for c in theirs if c.get("status") == "True"}
-    mine = [c for c in ours if c["type"] in _OWNED or _first_word(c, said)]
+    disrupted = any(c["type"] == _DISRUPTION and c.get("status") == "True" for c in theirs)
+    mine = [c for c in ours if c["type"] in _OWNED or (c["type"] == _DISRUPTION and not disrupted)]
     types = {c["type"] for c in mine}
     return mine + [c for c in theirs if c["type"] not in types]
-
-
-def _first_word(condition: Obj, said: set[str]) -> bool:
-    return condition["type"] in SHARED_CONDITIONS and condition["status"] == "True" and condition["type"] not in said
 
 
 def _stamped(new: Mapping[str, Any], old: Mapping[str, Any], generation: int | None, now: datetime) -> Obj:

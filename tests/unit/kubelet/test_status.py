@@ -156,12 +156,12 @@ def test_readiness_gates_hold_back_ready_only() -> None:
 
 def test_conditions_of_others_and_transition_times_are_kept() -> None:
     first = build(pod(), seen(sandbox(), running()))
-    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-    stored = pod(status={**first, "conditions": [scheduled, *first["conditions"]]})
+    theirs = {"type": "example.com/x", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    stored = pod(status={**first, "conditions": [theirs, *first["conditions"]]})
     later = NOW + timedelta(seconds=9)
     second = status.build(stored, seen(sandbox(), running()), Memory(), Plan(), "192.0.2.1", later)
-    assert scheduled in second["conditions"]
-    assert status.same({**second, "conditions": [c for c in second["conditions"] if c != scheduled]}, first)
+    assert theirs in second["conditions"]
+    assert status.same({**second, "conditions": [c for c in second["conditions"] if c != theirs]}, first)
 
 
 def test_the_word_of_one_who_had_lost_sight_is_taken_back() -> None:

@@ -103,9 +103,9 @@ async def test_an_absent_server_gets_the_newest_status_later() -> None:
 
 
 def test_with_others_takes_ours_first() -> None:
-    base = {"status": {"conditions": [{"type": "PodScheduled"}, {"type": "Ready", "status": "old"}]}}
-    ours = {"conditions": [{"type": "Ready", "status": "new"}, {"type": "PodScheduled", "status": "stale"}]}
+    base = {"status": {"conditions": [{"type": "example.com/x"}, {"type": "Ready", "status": "old"}]}}
+    ours = {"conditions": [{"type": "Ready", "status": "new"}, {"type": "example.com/x", "status": "stale"}]}
     assert with_others(ours, base)["conditions"] == [
         {"type": "Ready", "status": "new"},
-        {"type": "PodScheduled"},
+        {"type": "example.com/x"},
     ]

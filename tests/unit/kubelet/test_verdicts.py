@@ -103,6 +103,18 @@ async def test_what_runs_is_not_refused(tmp_path: Path) -> None:
     await again.crash()
 
 
+async def test_pods_of_before_count_before_new_ones_are_judged(tmp_path: Path) -> None:
+    """All workers of a kubelet that starts begin at once, in no order."""
+    old, new = (
+        Node(tmp_path / name, pod(status=status)) for name, status in (("old", {"startTime": "x"}), ("new", {}))
+    )
+    for node in (old, new):
+        await node.begin()
+    assert (old.worker.admitted, new.worker.admitted) == (True, False)
+    for node in (old, new):
+        await node.crash()
+
+
 async def test_a_pod_past_its_deadline(tmp_path: Path) -> None:
     """active_deadline.go: reason, message and a Normal event."""
     node = Node(tmp_path, pod(activeDeadlineSeconds=30))
