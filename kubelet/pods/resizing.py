@@ -79,7 +79,7 @@ class Resizing:
     def settle(self, pod: Obj, observed: PodContainers) -> None:
         """Tell when all containers have what was granted. `pod` is as granted."""
         state = self._state
-        if self.granted is None or (state.progress is None and self._view is None):
+        if self.granted is None:
             return
         if resize_plan.in_progress(pod, observed):
             if state.progress is None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from api import meta
 from api.meta import Obj
@@ -18,7 +20,9 @@ from kubelet.docker.labels import RESOURCES
 from kubelet.docker.runtime import Refused
 from kubelet.pods import resize_plan
 from kubelet.pods.qos import docker_resources
-from tests.unit.kubelet.pods import pod, running
+from kubelet.pods.sync.decide import decide
+from kubelet.pods.sync.plan import Kill, Memory, StartContainer, Update
+from tests.unit.kubelet.pods import NOW, pod, running, sandbox, seen
 from tests.unit.kubelet.test_worker_stories import Docker, Node, eventually
 
 
@@ -143,6 +147,41 @@ def test_who_is_asked_first() -> None:
         waiting("important", LARGE, SMALL, 5),
         waiting("less", SMALL, LARGE),
     ]) == ["less", "important", "early", "late", "burstable"]  # fmt: skip
+
+
+_POLICIES = st.sampled_from(["NotRequired", "RestartContainer"])
+_AMOUNTS = st.builds(
+    lambda cpu, memory, more: amounts(f"{cpu}m", f"{memory}Mi", f"{cpu + more}m"),
+    st.integers(1, 400), st.integers(8, 256), st.integers(0, 100),
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(_AMOUNTS, min_size=2, max_size=5), _POLICIES, _POLICIES, st.data())
+def test_containers_come_to_what_was_granted(steps: list[Obj], cpu: str, memory: str, data: st.DataObject) -> None:
+    """Whatever is granted in turn, carried out or not: the end is what was granted last, nothing is left to do then,
+    and no container is ended that need not be."""
+    policy = [{"resourceName": k, "restartPolicy": p} for k, p in (("cpu", cpu), ("memory", memory))]
+    box, container, restarts = sandbox(), made_with(steps[0]), 0
+    for index, granted in enumerate(steps):
+        wanted = asking(granted, resizePolicy=policy)
+        for _ in range(3 if index == len(steps) - 1 else data.draw(st.integers(0, 3))):
+            plan = decide(wanted, seen(box, container), Memory(), NOW)
+            assert decide(wanted, seen(box, container), Memory(), NOW).actions == plan.actions
+            for action in plan.actions:
+                if isinstance(action, Update):
+                    assert container.running and action.container == container
+                    container = replace(container, applied=resize_plan.applied(action.resources))
+                elif isinstance(action, Kill):
+                    assert "RestartContainer" in (cpu, memory)
+                    container = replace(container, state="exited", finished_at=NOW)
+                else:
+                    assert isinstance(action, StartContainer) and not container.running
+                    restarts += 1
+                    assert action.attempt == restarts
+                    container = replace(made_with(granted), attempt=restarts, id=f"app-{restarts}")
+    assert not decide(wanted, seen(box, container), Memory(), NOW).actions
+    assert container.running and resize_plan.unmet(wanted["spec"]["containers"][0], container) == []
 
 
 # --- told through a pod's worker ---------------------------------------------------------------------------
