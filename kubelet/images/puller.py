@@ -103,6 +103,7 @@ class Images:
     ) -> Image:  # fmt: skip
         """The image, if it is there as `policy` asks. `asker` names one container attempt: with policy Always
         it gets one pull. Raises ImageFailure or Pulling."""
+        asker = f"{asker} {image}"  # the image of a container may be changed while the old one is pulled
         self._collect(asker, say, wake)
         outcome = self._outcomes.pop(asker, None)
         if outcome is not None and isinstance(outcome.result, Image):

@@ -59,6 +59,14 @@ class Case:
         await self.pulled()
         return await self.want(image, policy, asker, secret)
 
+    async def begin(self, image: str) -> None:
+        """A pull that goes on until the gate is opened."""
+        self.registry.gate.clear()
+        with pytest.raises(Pulling):
+            await self.want(image)
+        while not self.registry.at_once:
+            await settle(1)
+
     async def pulled(self) -> None:
         while self.images._pulls:
             await settle(1)
@@ -176,15 +184,21 @@ async def test_a_registry_that_is_overloaded_is_called_unavailable(tmp_path: Pat
 
 async def test_a_long_pull_tells_how_far_it_is(tmp_path: Path) -> None:
     case = Case(tmp_path, pullable={"a:1"})
-    case.registry.gate.clear()
-    with pytest.raises(Pulling):
-        await case.want("a:1")
-    while not case.registry.at_once:
-        await settle(1)
+    await case.begin("a:1")
     await case.clock.run_for(31)
     assert case.said[1:] == ['Pulling: Pulling image "a:1": 0 of 1 layers']
     case.registry.gate.set()
     await case.pulled()
+
+
+async def test_a_pull_of_the_image_before_is_not_waited_for(tmp_path: Path) -> None:
+    case = Case(tmp_path, present={"b:1"}, pullable={"a:1"})
+    await case.begin("a:1")
+    assert (await case.want("b:1")).id == "sha256:b:1"
+    case.registry.gate.set()
+    await case.pulled()
+    assert (await case.want("b:1")).id == "sha256:b:1"
+    assert (await case.want("a:1")).id == "sha256:a:1"
 
 
 async def test_what_is_no_image_name(tmp_path: Path) -> None:
@@ -232,11 +246,7 @@ async def test_a_private_image_needs_the_credentials_again(tmp_path: Path) -> No
 
 async def test_what_was_being_pulled_in_a_crash_is_nobodys(tmp_path: Path) -> None:
     case = Case(tmp_path, pullable={"a:1"})
-    case.registry.gate.clear()
-    with pytest.raises(Pulling):
-        await case.want("a:1")
-    while not case.registry.at_once:
-        await settle(1)
+    await case.begin("a:1")
     after = Case(tmp_path, present={"a:1", "b:1"}, pullable={"a:1"})
     await after.want("b:1")  # was there without us
     await after.fetch("a:1")
