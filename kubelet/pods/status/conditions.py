@@ -1,7 +1,7 @@
 """A pod's conditions, as far as the node speaks of them. Rules: pkg/kubelet/status/generate.go, KEP-3085, KEP-5067.
 
-Conditions of other writers are theirs: they are kept as they are stored. One is shared: DisruptionTarget, which the node
-sets when it ends the pod.
+Conditions of other writers are theirs: they are kept as they are stored. One is shared: DisruptionTarget, which the
+node sets when it ends the pod.
 """
 
 from __future__ import annotations
