@@ -156,7 +156,7 @@ _AMOUNTS = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(_AMOUNTS, min_size=2, max_size=5), _POLICIES, _POLICIES, st.data())
 def test_containers_come_to_what_was_granted(steps: list[Obj], cpu: str, memory: str, data: st.DataObject) -> None:
     """Whatever is granted in turn, carried out or not: the end is what was granted last, nothing is left to do then,
