@@ -26,7 +26,7 @@ KERNEL_SAYS = "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems
 HOG = "x=$(head -c 60000000 /dev/zero | tr '\\0' x); " + manifests.SLEEP
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def alone(cluster: Cluster) -> Iterator[None]:
     """Without the example, whose pods would be evicted, too."""
     replicas = cluster.get("deployment", "hello")["spec"]["replicas"]
