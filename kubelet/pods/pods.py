@@ -23,7 +23,7 @@ from kubelet.volumes.manager import Volumes
 
 _log = log.get("pods")
 _HOUSEKEEPING_SECONDS = 60.0
-_MOMENT = 3.0
+_MOMENT = 5.0
 
 
 def by_uid(pod: Obj) -> list[str]:

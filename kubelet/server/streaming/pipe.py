@@ -114,17 +114,17 @@ class Idle:
     """Tells when nothing was said for `seconds`. To say something costs nothing: no timer is set anew."""
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._last = time.monotonic()
 
     def touch(self) -> None:
         self._last = time.monotonic()
 
     async def passed(self) -> None:
-        left = self._seconds
+        left = self.seconds
         while left > 0:
             await asyncio.sleep(left)
-            left = self._last + self._seconds - time.monotonic()
+            left = self._last + self.seconds - time.monotonic()
 
 
 async def hung_up(request: web.Request, pause: float = 5.0) -> None:

@@ -112,7 +112,8 @@ async def join(request: web.Request, client: Client, stream: Stream, command: Co
         else:
             writing.cancel()
             await command.hang_up()
-            await client.finish(None)
+            silent = f"Internal error occurred: {command.doing}: nothing was said for {command.idle.seconds:g} s"
+            await client.finish(InternalError(silent).status() if idle.done() else None)
     except OSError as error:
         _log.debug("the client has gone", why=str(error))
     finally:

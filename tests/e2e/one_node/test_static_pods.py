@@ -1,4 +1,4 @@
-"""Pods from manifests on the node's disk, and their mirrors.
+"""Pods from manifests on the node's disk, and their mirrors; and what else a kubelet of other settings does.
 
 Sources: https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/, test/e2e_node/mirror_pod_test.go.
 """
@@ -25,7 +25,7 @@ Obj = dict[str, Any]
 @pytest.fixture(scope="module")
 def folder(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     made = tmp_path_factory.mktemp("manifests")
-    with kubelet.settings(cluster, staticPodPath=str(made)):
+    with kubelet.settings(cluster, staticPodPath=str(made), streamingConnectionIdleTimeout="4s"):
         yield made
         for file in made.iterdir():
             file.unlink()
@@ -108,6 +108,18 @@ def test_a_mirror_that_is_deleted_comes_back(cluster: Cluster, folder: Path) -> 
         assert statuses(new)["main"]["containerID"] == statuses(before)["main"]["containerID"]
         assert statuses(new)["main"]["restartCount"] == 0
         old = new
+
+
+def test_a_stream_on_which_nothing_is_said_is_closed(cluster: Cluster, folder: Path) -> None:
+    """streamingConnectionIdleTimeout: in either direction. What talks goes on; the command of what was closed does not."""
+    (folder / "good.yaml").write_text(manifest("good"))
+    name = mirror(cluster, "good")["metadata"]["name"]
+    talking = "for n in 1 2 3 4 5 6 7; do echo $n; sleep 1; done"
+    silent = cluster.kubectl("exec", name, "--", "sleep", "43210", check=False, timeout=60)
+    assert silent.returncode == 1 and "nothing was said for 4 s" in silent.stderr, silent
+    assert cluster.kubectl("exec", name, "--", "sh", "-c", talking).stdout.split() == list("1234567")
+    left = cluster.kubectl("exec", name, "--", "sh", "-c", "ps | grep 'sleep 4321[0]' || true").stdout
+    assert left == ""
 
 
 def test_another_version_is_another_pod(cluster: Cluster, folder: Path) -> None:
