@@ -158,8 +158,13 @@ def test_memory_pressure_evicts_in_order(cluster: Cluster, namespace: str, alone
         "all run",
         within=60,
     )
-    with kubelet.settings(cluster, evictionHard={"memory.available": "99.9%"}, evictionPressureTransitionPeriod="5s"):
-        assert any(HELLO in image["names"] for image in cluster.node()["status"]["images"])
+    kept_back = {"kubeReserved": {"cpu": "100m", "memory": "1Gi"}, "maxPods": 50}
+    hard = {"evictionHard": {"memory.available": "99.9%"}, "evictionPressureTransitionPeriod": "5s"}
+    with kubelet.settings(cluster, **hard, **kept_back):
+        node = cluster.node()["status"]
+        assert node["allocatable"]["cpu"] == f"{int(node['capacity']['cpu']) * 1000 - 100}m"
+        assert (node["allocatable"]["memory"], node["allocatable"]["pods"]) == ("0", "50"), "the threshold takes all"
+        assert any(HELLO in image["names"] for image in node["images"])
         pods = failed(cluster, namespace, *names)
         pressure = node_condition(cluster, "MemoryPressure")
         assert (pressure["status"], pressure["reason"]) == ("True", "KubeletHasInsufficientMemory")

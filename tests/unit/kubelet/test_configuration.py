@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kubelet.configuration import API_VERSION, KIND, Configuration, ConfigurationError, parse, read
+from kubelet.configuration_unsupported import UNSUPPORTED
 
 
 def given(**fields: Any) -> dict[str, Any]:
@@ -78,3 +80,8 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(ConfigurationError, match=r"kubelet\.yaml: "):
         read(str(file))
+
+
+def test_no_field_is_both_read_and_refused() -> None:
+    read_here = {f.metadata["name"] for f in fields(Configuration) if f.metadata}
+    assert not read_here & UNSUPPORTED.keys()
