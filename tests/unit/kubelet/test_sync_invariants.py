@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.meta import Obj
-from kubelet.pods.model import SANDBOX, Container, Ending, PodContainers
+from kubelet.pods.model import SANDBOX, Container, Ending, PodContainers, find_container
+from kubelet.pods.status.build import build
 from kubelet.pods.sync.decide import decide
-from kubelet.pods.sync.plan import Finish, Kill, MakeSandbox, Memory, Remove, StartContainer, StopSandbox
+from kubelet.pods.sync.plan import Finish, Kill, MakeSandbox, Memory, Plan, Remove, StartContainer, StopSandbox
+from kubelet.pods.sync.restarts import LOST, restarts
 from tests.unit.kubelet.pods import NOW, deleted, pod
 
 
@@ -22,6 +24,8 @@ class World:
         self.pod, self.memory, self.now = obj, Memory(), NOW
         self.containers: dict[str, Container] = {}
         self.finished = False
+        self.codes: dict[str, int] = {}
+        """How the last run of a container ended, as far as anybody can know."""
         self._made = 0
 
     def observed(self) -> PodContainers:
@@ -46,11 +50,28 @@ class World:
         if found is not None and found.running:
             ended = replace(found, state="exited", exit_code=code, finished_at=self.now)
             self.containers[container_id] = ended
+            self.codes[found.name] = code
             self.memory.kills.pop(container_id, None)
 
+    def vanish(self, container_id: str) -> None:
+        """Somebody removes it. What the stored status has told of it stays known."""
+        gone = self.containers.pop(container_id)
+        kinds = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+        status = self.pod.get("status") or {}
+        told = [c.get("containerID") for kind in kinds for c in status.get(kind) or []]
+        if f"docker://{container_id}" not in told or any(c.name == gone.name for c in self.containers.values()):
+            self.codes.pop(gone.name, None)
+        elif gone.running:
+            self.codes[gone.name] = LOST
+
     def sync(self, stop_after: int, crash_in_start: bool) -> None:
-        """One decision, carried out up to `stop_after` actions (the kubelet may die at any point)."""
+        """One decision, carried out up to `stop_after` actions (the kubelet may die at any point), and reported."""
         plan = decide(self.pod, self.observed(), self.memory, self.now)
+        self._carry_out(plan, stop_after, crash_in_start)
+        status = build(self.pod, self.observed(), self.memory, plan, "192.0.2.1", self.now)
+        self.pod = {**self.pod, "status": status}
+
+    def _carry_out(self, plan: Plan, stop_after: int, crash_in_start: bool) -> None:
         for action in plan.actions[:stop_after]:
             assert not self.finished
             if self.pod["metadata"].get("deletionTimestamp") or self.memory.ending is not None:
@@ -86,9 +107,9 @@ class World:
                 here = [c for c in observed.containers.get(spec["name"], []) if c.sandbox_id == live.id]
                 ran = any(c.sandbox_id == live.id for n in "ab" for c in observed.containers.get(n, []))
                 assert here or ran, f"{name} was started before {spec['name']}"
-        latest = observed.latest(name)
-        if name == "dbg":
-            assert latest is None or latest.state == "created", "an ephemeral container was started twice"
+        if name in self.codes and name in ("a", "b", "dbg"):
+            spec = find_container(self.pod, name)
+            assert spec is not None and restarts(self.pod, spec, self.codes[name]), f"{name} had ended for good"
 
     def fulfil_kills(self) -> None:
         for container_id in list(self.memory.kills):
@@ -152,7 +173,7 @@ def test_no_story_doubles_or_orphans_a_container(obj: Obj, story: list[tuple[str
             case "exit" if ids:
                 world.end(ids[number % len(ids)], int(str(detail)))
             case "vanish" if ids:
-                world.containers.pop(ids[number % len(ids)])
+                world.vanish(ids[number % len(ids)])
             case "kills":
                 world.fulfil_kills()
             case "time":
