@@ -105,9 +105,7 @@ async def serve(daemon: Daemon) -> None:
     volumes.host_ip = facts.host_ip
     observer = Observer(runtime, clock)
     commands = Commands(runtime, clock)
-    endings = Endings(
-        runtime, observer, Hooks(commands, observer, recorder, clock, facts.host_ip), recorder, clock
-    )
+    endings = Endings(runtime, observer, Hooks(commands, observer, recorder, clock, facts.host_ip), recorder, clock)
     probing = Probing(Checks(commands), recorder, clock, facts.host_ip)
     pods = Pods(pod_informer, observer, volumes, clock)
     refresher = Refresher(client, pod_informer, lookup, volumes, clock, config.sync_seconds, pods.retry_volumes)
