@@ -119,16 +119,17 @@ class World:
         self.memory = Memory(ending=self.memory.ending)
 
 
+_SYNC = st.tuples(st.just("sync"), st.integers(0, 6), st.booleans())
+_WHOLE_SYNC = st.tuples(st.just("sync"), st.just(99), st.just(False))
+_EXIT = st.tuples(st.just("exit"), st.integers(0, 9), st.sampled_from([0, 1, 137]))
 EVENTS = st.one_of(
-    st.tuples(st.just("sync"), st.integers(0, 6), st.booleans()),
-    st.tuples(st.just("exit"), st.integers(0, 9), st.sampled_from([0, 1, 137])),
+    _SYNC, _SYNC, _WHOLE_SYNC, _WHOLE_SYNC, _WHOLE_SYNC, _WHOLE_SYNC, _EXIT, _EXIT,  # most of what happens
     st.tuples(st.just("vanish"), st.integers(0, 9), st.none()),
     st.tuples(st.just("kills"), st.none(), st.none()),
     st.tuples(st.just("time"), st.sampled_from([1, 10, 400]), st.none()),
     st.tuples(st.just("restart"), st.none(), st.none()),
-    st.tuples(st.just("delete"), st.sampled_from([0, 1, 30]), st.none()),
-    st.tuples(st.just("end"), st.sampled_from([0, 1, 30]), st.none()),
-)
+    st.tuples(st.sampled_from(["delete", "end", "time"]), st.sampled_from([0, 1, 30]), st.none()),
+)  # fmt: skip
 RULES: list[Obj] = [
     {},
     {"restartPolicy": "Never"},
