@@ -18,8 +18,11 @@ from api.builtin import NODES, PODS
 from client.http import ApiClient
 from kubelet.docker.streams import Stream
 from kubelet.server.streaming import port_forward, remote_command
+from kubelet.server.streaming.pipe import Idle
 from kubelet.server.streaming.remote_command import Command
 from tests.harness.apiserver import ApiServer
+
+_IDLE_SECONDS = 60.0
 
 
 class FakeKubelet:
@@ -88,6 +91,7 @@ class FakeKubelet:
             return Command(
                 open_stream, tty=tty, stdin=request.query.get("input") == "1", resize=resize,
                 exit_code=lambda: asyncio.wait_for(code, 5), hang_up=hang_up, doing="executing command in container",
+                idle=_IDLE_SECONDS,
             )  # fmt: skip
 
         return await remote_command.serve(request, find)
@@ -129,7 +133,7 @@ class FakeKubelet:
                 raise OSError("nobody listens")
             return await asyncio.open_connection("127.0.0.1", self.listener)
 
-        return await port_forward.serve(request, dial, "web_ns, uid u")
+        return await port_forward.serve(request, dial, "web_ns, uid u", Idle(_IDLE_SECONDS))
 
 
 async def place(ours: ApiClient, kubelet: FakeKubelet, namespace: str) -> None:
