@@ -134,6 +134,8 @@ async def test_a_claim_is_bound_at_once_and_its_volume_kept_when_it_goes(storage
     await storage.class_("Immediate")
     await storage.volume("large", "9Gi")
     await storage.volume("small", "2Gi")
+    for each in ("large", "small"):  # known to the loop that chooses
+        await storage.is_in_phase(PERSISTENT_VOLUMES, storage.name(each), "Available")
     await storage.claim("data")
     claim = await storage.is_in_phase(PERSISTENT_VOLUME_CLAIMS, "data", "Bound")
     name = storage.name("small")
