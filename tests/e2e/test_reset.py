@@ -81,6 +81,8 @@ def test_up_again_changes_nothing(tmp_path: Path, kubectl: Path) -> None:
     cluster = Cluster(tmp_path, 1, kubectl)
     try:
         cluster.up()
+        # A proxy keeps something there as soon as it has rules, which `up` does not wait for.
+        eventually_sync(lambda: [*Path("/run/sampan").glob("proxy-*")], "the proxy has settled", within=30)
         before, processes = snapshot(), cluster.processes()
         revision = cluster.get("deployment", "hello")["metadata"]["generation"]
         cluster.up()

@@ -93,7 +93,7 @@ def test_sidecars_start_in_turn_and_end_last(cluster: Cluster, namespace: str, t
         ),
         pod(
             "job", shell("sleep 1"), restartPolicy="Never",
-            initContainers=[shell(SLEEP, "side", **SIDECAR), shell("exit 0", "brief", **SIDECAR)],
+            initContainers=[shell(SLEEP, "side", **SIDECAR), shell("sleep 2", "brief", **SIDECAR)],
         ),
         pod("crashing", shell(SLEEP), initContainers=[shell("sleep 1; exit 3", "side", **SIDECAR)]),
     )  # fmt: skip
