@@ -81,9 +81,12 @@ def test_a_volume_goes_when_it_is_no_longer_bound(kubectl: Kubectl, start_contro
     name = f"disk-{kubectl.namespace}"
     make(kubectl, volume(name))
     assert read(kubectl, "pv", name)["metadata"]["finalizers"] == ["kubernetes.io/pv-protection"]
-    kubectl.run("patch", "pv", name, "--subresource=status", "-p", '{"status":{"phase":"Bound"}}').ok()
+    holder = claim("data")
+    holder["spec"] |= {"volumeName": name, "storageClassName": ""}
+    make(kubectl, holder)
     start_controller()
+    eventually_sync(lambda: read(kubectl, "pv", name)["status"]["phase"] == "Bound", "the volume is bound", within=20)
     kubectl.run("delete", "pv", name, "--wait=false").ok()
     assert "Terminating" in kubectl.run("get", "pv", name).ok().stdout
-    kubectl.run("patch", "pv", name, "--subresource=status", "-p", '{"status":{"phase":"Released"}}').ok()
+    kubectl.run("delete", "pvc", "data").ok()
     eventually_sync(is_gone(kubectl, "pv", name), "the volume has gone", within=20)
