@@ -21,13 +21,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     chosen = parser.parse_args()
     victim = VICTIMS[chosen.victim]
-    with tempfile.TemporaryDirectory(prefix="sampan-faults-") as place, victim.ready() as kill:
+    with tempfile.TemporaryDirectory(prefix="sampan-faults-") as place, victim.ready() as villain:
         cluster = Cluster(Path(place), 1, upstream.kubectl_path())
         try:
             cluster.up("--no-example")
             with cluster.namespace("faults") as namespace:
                 report = torment(
-                    cluster, namespace, lambda: kill(cluster), kills=chosen.kills, size=chosen.pods, seed=chosen.seed,
+                    cluster, namespace, villain, kills=chosen.kills, size=chosen.pods, seed=chosen.seed,
                     starts_survive=victim.starts_survive, exits_survive=victim.exits_survive,
                 )  # fmt: skip
         finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import kubernetes
@@ -13,10 +12,11 @@ import kubernetes
 from tests.faults import judge
 from tests.faults.churn import KINDS, Churn, Obj
 from tests.faults.record import Record
+from tests.faults.victims import Villain
 from tests.harness.cluster import Cluster
 from tests.harness.eventually import eventually_sync
 
-_LONGEST_PAUSE = 2.5
+_LONGEST_PAUSE = 4.0
 _SETTLE_SECONDS = 120
 
 
@@ -32,7 +32,7 @@ class Report:
 def torment(
     cluster: Cluster,
     namespace: str,
-    kill: Callable[[], None],
+    villain: Villain,
     *,
     kills: int,
     size: int,
@@ -40,7 +40,7 @@ def torment(
     starts_survive: bool = True,
     exits_survive: bool = True,
 ) -> Report:
-    """`kill` ends the daemon and returns when its successor is there; the other two as in victims.Victim."""
+    """The last two as in victims.Victim."""
     core = kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config(str(cluster.kubeconfig)))
     dice, report = random.Random(seed), Report()
     record, churn = Record(cluster.docker_socket()), Churn(core, namespace, size, seed)
@@ -48,10 +48,11 @@ def torment(
     try:
         for _ in range(kills):
             time.sleep(dice.uniform(0, _LONGEST_PAUSE))
-            kill()
+            villain.harm(cluster)
             report.kills += 1
     finally:
         churn.stop()
+        villain.over()
     report.pods, report.deleted = len(churn.kinds), churn.deleted
     try:
         eventually_sync(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tests.faults.run import torment
-from tests.faults.victims import kill_kubelet
+from tests.faults.victims import Kubelet
 from tests.harness.cluster import Cluster
 
 
 def test_no_container_is_doubled_lost_or_started_without_need(cluster: Cluster, namespace: str) -> None:
-    report = torment(cluster, namespace, lambda: kill_kubelet(cluster), kills=5, size=10, seed=35)
+    report = torment(cluster, namespace, Kubelet(), kills=5, size=10, seed=35)
     assert not report.findings
     assert report.kills == 5
     assert report.containers > report.deleted > 0
