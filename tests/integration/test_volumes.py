@@ -169,7 +169,7 @@ async def test_a_claim_that_waits_is_bound_where_its_pod_can_be(storage: Storage
     template = {"volumeClaimTemplate": {"spec": storage.claim_spec()}}
     volumes = [{"persistentVolumeClaim": {"claimName": name}} for name in ("one", "two")]
     await storage.pod("web", *volumes, {"ephemeral": template})
-    none = "2 node(s) didn't find available persistent volumes to bind"
+    none = "node(s) didn't find available persistent volumes to bind"  # as many as there are of other tests, too
 
     async def says_why() -> bool:
         pod = await storage.ours.get(PODS, "web", storage.namespace)
