@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class Life:
-    """One container: when it was started and when it ended, in nanoseconds of Docker's clock."""
+    """One container: when it was started, ended and removed, in nanoseconds of Docker's clock."""
 
     id: str
     uid: str
@@ -20,6 +20,7 @@ class Life:
     attempt: int
     started: list[int] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
+    removed: list[int] = field(default_factory=list)
 
 
 class Record:
@@ -65,6 +66,6 @@ class Record:
         name = labels.get("io.kubernetes.container.name", "")
         attempt = int(labels.get("io.kubernetes.container.restart-count", "0"))
         life = self.lives.setdefault(event["id"], Life(event["id"], uid, name, attempt))
-        moments = {"start": life.started, "die": life.ended}.get(event["Action"])
+        moments = {"start": life.started, "die": life.ended, "destroy": life.removed}.get(event["Action"])
         if moments is not None and moment not in moments:
             moments.append(moment)

@@ -66,7 +66,7 @@ def torment(
     lives = [life for life in record.lives.values() if life.uid in churn.kinds]
     report.containers = len(lives)
     if starts_survive:
-        report.findings += judge.doubled(lives) + judge.restarted(lives, churn.kinds)
+        report.findings += judge.doubled(lives, ends_told=exits_survive) + judge.restarted(lives, churn.kinds)
     report.findings += churn.trouble
     return report
 

@@ -124,3 +124,18 @@ def start_controller(apiserver: ApiServer, namespace: str) -> Iterator[Start]:
     yield start
     for process in started:
         process.stop()
+
+
+@pytest.fixture
+def scheduler(apiserver: ApiServer, core: kubernetes.client.CoreV1Api) -> Iterator[Process]:
+    """Pods that earlier tests left without a node are removed first: it would tell why each of them has none, no more
+    than 50 in a second, before any other news."""
+    left = core.list_pod_for_all_namespaces(field_selector="spec.nodeName=").items
+    for namespace in {pod.metadata.namespace for pod in left}:
+        core.delete_collection_namespaced_pod(namespace, grace_period_seconds=0, field_selector="spec.nodeName=")
+    process = daemon("scheduler", "system:kube-scheduler", apiserver)
+    try:
+        process.start()
+        yield process
+    finally:
+        process.stop()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
-import kubernetes
 import pytest
 
 from api.builtin import EVENTS, LEASES, NODES, PODS
@@ -14,24 +13,8 @@ from api.errors import ServiceUnavailable
 from api.meta import Obj, get_condition
 from client.http import ApiClient
 from tests.harness.apiserver import ApiServer
-from tests.harness.daemon import daemon
 from tests.harness.eventually import eventually
 from tests.harness.process import Process
-
-
-@pytest.fixture
-def scheduler(apiserver: ApiServer, core: kubernetes.client.CoreV1Api) -> Iterator[Process]:
-    """Pods that earlier tests left without a node are removed first: it would tell why each of them has none, no more
-    than 50 in a second, before any other news."""
-    left = core.list_pod_for_all_namespaces(field_selector="spec.nodeName=").items
-    for namespace in {pod.metadata.namespace for pod in left}:
-        core.delete_collection_namespaced_pod(namespace, grace_period_seconds=0, field_selector="spec.nodeName=")
-    process = daemon("scheduler", "system:kube-scheduler", apiserver)
-    try:
-        process.start()
-        yield process
-    finally:
-        process.stop()
 
 
 class Nodes:

@@ -17,8 +17,6 @@ from api.builtin import EVENTS, NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLU
 from api.errors import NotFound
 from api.meta import Obj
 from client.http import ApiClient
-from tests.harness.apiserver import ApiServer
-from tests.harness.daemon import daemon
 from tests.harness.eventually import eventually
 from tests.harness.upstream import Kubectl
 from tests.integration.conftest import Start
@@ -117,16 +115,13 @@ class Storage:
 
 @pytest.fixture
 async def storage(
-    ours: ApiClient, apiserver: ApiServer, namespace: str, start_controller: Start
+    ours: ApiClient, namespace: str, start_controller: Start, scheduler: Process
 ) -> AsyncIterator[Storage]:
     start_controller()
-    scheduler = daemon("scheduler", "system:kube-scheduler", apiserver)
     storage = Storage(ours, namespace)
     try:
-        scheduler.start()
         yield storage
     finally:
-        scheduler.stop()
         await storage.clear()
 
 

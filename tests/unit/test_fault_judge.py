@@ -19,6 +19,8 @@ def test_two_containers_at_once_or_of_one_attempt_are_doubled() -> None:
     assert judge.doubled([life(0, 1, 5), life(1, 6), life(0, 1, 5, name="b")]) == []
     assert judge.doubled([life(0, 1, 5), life(1, 4)]) == ["u/a: attempts 0 and 1 ran at once"]
     assert judge.doubled([life(0, 1), life(1, 4)]) == ["u/a: attempts 0 and 1 ran at once"]
+    assert judge.doubled([life(0, 1), life(1, 4)], ends_told=False) == []
+    assert len(judge.doubled([life(0, 1, 5), life(1, 4)], ends_told=False)) == 1
     twice = [life(0, 1, 2, id="x"), life(0, 3, 4, id="y")]
     assert judge.doubled(twice) == ["u/a: attempt 0 was started as 2 containers"]
     assert judge.doubled([life(0, id="never started"), life(0, 1)]) == []
