@@ -18,6 +18,7 @@ from api.errors import NotFound
 from api.meta import Obj
 from client.http import ApiClient
 from tests.harness.eventually import eventually
+from tests.harness.process import Process
 from tests.harness.upstream import Kubectl
 from tests.integration.conftest import Start
 
