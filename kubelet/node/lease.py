@@ -30,29 +30,33 @@ class Heartbeat:
         while True:
             try:
                 lease = await self._renew(lease)
-                await self._clock.sleep(self._seconds * _SHARE)
+                await self._clock.sleep(self._seconds * _SHARE if lease is not None else _RETRY_SECONDS)
             except ApiError as error:
                 lease = None
                 _log.warning("heartbeat failed", why=error.message)
                 await self._clock.sleep(_RETRY_SECONDS)
 
-    async def _renew(self, lease: Obj | None) -> Obj:
-        spec = {
-            "holderIdentity": self._name,
-            "leaseDurationSeconds": self._seconds,
-            "renewTime": rfc3339_micro(self._clock.now()),
-        }
+    async def _renew(self, lease: Obj | None) -> Obj | None:
+        """The Lease as it is stored now; None while there is none and no Node that could own it."""
         if lease is None:
             try:
                 lease = await self._client.get(LEASES, self._name, NAMESPACE)
             except NotFound:
-                return await self._client.create(LEASES, self._new(spec))
-        return await self._client.update(LEASES, {**lease, "spec": {**(lease.get("spec") or {}), **spec}})
+                made = self._renewed({"metadata": {"name": self._name, "namespace": NAMESPACE}})
+                return await self._client.create(LEASES, made) if "ownerReferences" in made["metadata"] else None
+        return await self._client.update(LEASES, self._renewed(lease))
 
-    def _new(self, spec: Obj) -> Obj:
-        metadata: Obj = {"name": self._name, "namespace": NAMESPACE}
-        stored = self._node()
-        if stored is not None:
+    def _renewed(self, lease: Obj) -> Obj:
+        """With the Node as its owner, if it has none yet and the Node is known, so that it goes when the Node does
+        (pkg/kubelet/util/nodelease.go, SetNodeOwnerFunc)."""
+        metadata, stored = dict(lease["metadata"]), self._node()
+        if stored is not None and not metadata.get("ownerReferences"):
             owner = {"apiVersion": "v1", "kind": "Node", "name": self._name, "uid": stored["metadata"]["uid"]}
             metadata["ownerReferences"] = [owner]
+        spec = {
+            **(lease.get("spec") or {}),
+            "holderIdentity": self._name,
+            "leaseDurationSeconds": self._seconds,
+            "renewTime": rfc3339_micro(self._clock.now()),
+        }
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}

@@ -307,7 +307,7 @@ def test_logs_are_rotated_and_outlive_containers_and_kubelet(cluster: Cluster, n
     )
     assert len(containers("again")) <= 2 and len(containers("ended")) == 1
     cluster.kubectl("delete", "pod", "ended", namespace=namespace)
-    assert not containers("ended")
+    eventually_sync(lambda: not containers("ended"), "what was left of a pod that had ended goes with it", within=10)
 
 
 def test_a_kubelet_does_not_start_with_what_it_does_not_know(tmp_path: Path) -> None:
