@@ -16,6 +16,8 @@ from pathlib import Path
 from client import log
 from client.backoff import Backoff
 from client.clock import Clock
+from kubelet.docker import inspection
+from kubelet.docker.inspection import Event
 from kubelet.docker.runtime import DockerRuntime, Missing, RuntimeFailure, Unreachable
 from kubelet.pods.model import Container, PodContainers
 
@@ -75,10 +77,10 @@ class Observer:
             self.forget(container_id)
             return None
         before = self._containers.get(container_id)
-        if found.exited and (before is None or not before.exited):
+        if before is not None and before.exited and not found.running:
+            found = _ended_as(found, before)
+        elif found.exited:
             found = replace(found, message=await self._last_words(found))
-        elif before is not None and before.exited:
-            found = replace(found, message=before.message)
         self._put(found)
         return found
 
@@ -139,13 +141,14 @@ class Observer:
                 async for event in self._runtime.events(since):
                     pause.reset()
                     since = self._clock.now().timestamp()
-                    await self._heard(event.action, event.container_id)
+                    await self._heard(event)
             except RuntimeFailure as error:
                 _log.warning("events lost", why=str(error))
             await self._clock.sleep(pause.delay())
             await self._relist_quietly()
 
-    async def _heard(self, action: str, container_id: str) -> None:
+    async def _heard(self, event: Event) -> None:
+        action, container_id = event.action, event.container_id
         if container_id in self._busy and action == "start":
             return
         if action == "destroy":
@@ -158,6 +161,15 @@ class Observer:
             await self.refresh(container_id)
         except RuntimeFailure as error:
             _log.warning("cannot look at a container", container=container_id, why=str(error))
+            if action == "die" and event.exit_code is not None:
+                await self._take_end(known or inspection.from_event(event), event.exit_code)
+
+    async def _take_end(self, known: Container, exit_code: int) -> None:
+        """All that is known of the end is what Docker told: a daemon that dies now may not have noted it."""
+        now = self._clock.now()
+        ended = replace(known, state="exited", exit_code=exit_code, finished_at=now, pid=0)
+        ended = replace(ended, created_at=known.created_at or now, started_at=known.started_at or now)
+        self._put(replace(ended, message=await self._last_words(ended)))
 
     async def _relist_forever(self) -> None:
         while True:
@@ -181,8 +193,8 @@ class Observer:
                 self.forget(container_id)
         for container_id, state in listed.items():
             before = self._containers.get(container_id)
-            failed = before is not None and before.start_failed and state == "created"
-            if (before is None or before.state != state) and not failed and container_id not in self._busy:
+            ended = before is not None and before.exited and state == "created"  # see inspection.py
+            if (before is None or before.state != state) and not ended and container_id not in self._busy:
                 try:
                     await self.refresh(container_id)
                 except Unreachable:
@@ -204,6 +216,14 @@ class Observer:
         event = self._exits.pop(container_id, None)
         if event is not None:
             event.set()
+
+
+def _ended_as(found: Container, before: Container) -> Container:
+    """A container ends once: what was seen of it then holds, whatever a later daemon remembers."""
+    return replace(
+        found, state="exited", exit_code=before.exit_code, finished_at=before.finished_at,
+        oom_killed=before.oom_killed, start_failed=before.start_failed, message=before.message,
+    )  # fmt: skip
 
 
 def _read_message(path: str) -> str:

@@ -18,8 +18,6 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,28 +25,12 @@ import docker.errors  # type: ignore[import-untyped]  # the package has no types
 import requests.exceptions
 from docker.api.client import APIClient  # type: ignore[import-untyped]  # the same
 
+from kubelet.docker import inspection
 from kubelet.docker import streams as docker_streams
-from kubelet.docker.labels import (
-    CLUSTER_LABEL,
-    CONTAINER_NAME,
-    GRACE,
-    IMAGE,
-    NODE_LABEL,
-    POD_IP,
-    POD_NAME,
-    POD_NAMESPACE,
-    POD_UID,
-    RESOURCES,
-    RESTART_COUNT,
-    SANDBOX_ID,
-    SPEC_HASH,
-    TERMINATION_LOG,
-    TERMINATION_POLICY,
-    USER,
-)
+from kubelet.docker.inspection import Event
+from kubelet.docker.labels import CLUSTER_LABEL, NODE_LABEL
 from kubelet.docker.streams import Stream, StreamError
-from kubelet.pods import resize_plan
-from kubelet.pods.model import SANDBOX, Container
+from kubelet.pods.model import Container
 
 _CALL_SECONDS = 120
 _WORKERS, _LOOKERS = 6, 3
@@ -68,13 +50,6 @@ class Refused(RuntimeFailure):
 
 class Unreachable(RuntimeFailure):
     pass
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    action: str
-    container_id: str
-    attributes: Mapping[str, str]
 
 
 class DockerRuntime:
@@ -127,7 +102,7 @@ class DockerRuntime:
         """Our containers: id → created, running or exited, as the daemon's list says."""
         filters = {"label": [f"{k}={v}" for k, v in self.labels.items()]}
         found = await self._run(self._look, lambda c: c.containers(all=True, filters=filters))
-        return {c["Id"]: _state(c["State"]) for c in found}
+        return {c["Id"]: inspection.state(c["State"]) for c in found}
 
     async def inspect(self, container_id: str) -> Container:
         """Missing when there is none of that id, or it is not ours."""
@@ -135,7 +110,7 @@ class DockerRuntime:
         labels = found["Config"].get("Labels") or {}
         if any(labels.get(k) != v for k, v in self.labels.items()):
             raise Missing(f"container {container_id} belongs to someone else")
-        return _container(found)
+        return inspection.container(found)
 
     async def create(self, name: str, config: Mapping[str, Any]) -> str:
         created = await self._run(self._work, lambda c: c.create_container_from_config(dict(config), name=name))
@@ -173,12 +148,12 @@ class DockerRuntime:
             if "is already in progress" not in str(error):
                 raise
 
-    async def find(self, name: str) -> str:
-        """The id of our container of that name, or ""."""
+    async def find(self, name: str) -> Container | None:
+        """Our container of that name."""
         try:
-            return (await self.inspect(name)).id
+            return await self.inspect(name)
         except Missing:
-            return ""
+            return None
 
     # Streams of a container.
 
@@ -306,77 +281,3 @@ def _signal(pid: int, container_id: str, number: signal.Signals) -> bool:
 
 def _explain(error: docker.errors.APIError) -> str:
     return str(error.explanation or error)
-
-
-def _state(word: str) -> str:
-    if word in ("running", "paused", "restarting"):
-        return "running"
-    return "created" if word == "created" else "exited"
-
-
-def parse_docker_time(text: str | None) -> datetime | None:
-    """RFC 3339 with nanoseconds. Docker's zero time is None."""
-    if not text or text.startswith("0001-"):
-        return None
-    main, _, rest = text.rstrip("Z").partition(".")
-    micros = (rest[:6] if rest else "0").ljust(6, "0")
-    return datetime.fromisoformat(f"{main}.{micros}").replace(tzinfo=UTC)
-
-
-def _container(found: Mapping[str, Any]) -> Container:
-    labels: Mapping[str, str] = found["Config"]["Labels"]
-    state: Mapping[str, Any] = found["State"]
-    host: Mapping[str, Any] = found.get("HostConfig") or {}
-    kind, failed = _state(state["Status"]), False
-    if kind == "created" and (state.get("Error") or state.get("ExitCode")):
-        kind, failed = "exited", True
-    created = parse_docker_time(found.get("Created"))
-    networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
-    own_address = labels.get(POD_IP, "")
-    ips = (
-        [own_address]
-        if own_address and kind == "running"
-        else [
-            address
-            for network in networks.values()
-            for address in (network.get("IPAddress"), network.get("GlobalIPv6Address"))
-            if address
-        ]
-    )
-    return Container(
-        id=found["Id"],
-        pod_uid=labels.get(POD_UID, ""),
-        pod_name=labels.get(POD_NAME, ""),
-        pod_namespace=labels.get(POD_NAMESPACE, ""),
-        name=labels.get(CONTAINER_NAME, SANDBOX),
-        attempt=int(labels.get(RESTART_COUNT) or 0),
-        state=kind,
-        sandbox_id=labels.get(SANDBOX_ID, ""),
-        created_at=created,
-        started_at=created if failed else parse_docker_time(state.get("StartedAt")),
-        finished_at=created if failed else parse_docker_time(state.get("FinishedAt")),
-        exit_code=int(state.get("ExitCode") or 0) if kind == "exited" else 0,
-        oom_killed=bool(state.get("OOMKilled")),
-        start_failed=failed,
-        error=str(state.get("Error") or ""),
-        image=found["Config"].get("Image") or "",
-        image_id=labels.get(IMAGE) or (f"docker://{found['Image']}" if found.get("Image") else ""),
-        grace=int(labels.get(GRACE) or 30),
-        ips=tuple(ips),
-        own_address=own_address,
-        pid=int(state.get("Pid") or 0),
-        host_network=host.get("NetworkMode") == "host",
-        termination_log=labels.get(TERMINATION_LOG, ""),
-        message_from_logs=labels.get(TERMINATION_POLICY) == "FallbackToLogsOnError",
-        spec_hash=labels.get(SPEC_HASH, ""),
-        resources=labels.get(RESOURCES, ""),
-        applied=resize_plan.applied(host),
-        runtime=host.get("Runtime") or "",
-        cgroup_parent=host.get("CgroupParent") or "",
-        user=labels.get(USER, ""),
-        stop_signal=found["Config"].get("StopSignal") or "SIGTERM",
-        tty=bool(found["Config"].get("Tty")),
-        open_stdin=bool(found["Config"].get("OpenStdin")),
-        layer=((found.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir") or "",
-        log_path=found.get("LogPath") or "",
-    )

@@ -78,7 +78,7 @@ class PodNetwork:
     def __init__(self, runtime: DockerRuntime, sandboxes: Callable[[], Iterable[Container]]) -> None:
         self._runtime, self._sandboxes = runtime, sandboxes
         self._subnet: Subnet | None = None
-        self._leased: set[str] = set()
+        self._leased, self._plugged = set[str](), set[str]()
         self._last = ""
         self._ready = asyncio.Event()
 
@@ -137,9 +137,10 @@ class PodNetwork:
             self._leased.discard(address)
 
     async def connect(self, sandbox: Container) -> None:
-        """Plug in a running sandbox, if it is ours to. OSError; may be done again."""
-        if self._subnet is None or not sandbox.own_address or not sandbox.running:
+        """Plug in a running sandbox, if it is ours to and not done yet. OSError."""
+        if self._subnet is None or not sandbox.own_address or not sandbox.running or sandbox.id in self._plugged:
             return
         address = ipaddress.IPv4Interface(f"{sandbox.own_address}/{self._subnet.prefixlen}")
         link = f"spn{sandbox.id[:11]}"  # a link's name has 15 characters
         await asyncio.to_thread(netlink.connect, sandbox.pid, link, BRIDGE, address, self._subnet[1])
+        self._plugged = {sandbox.id, *(s.id for s in self._sandboxes() if s.id in self._plugged)}

@@ -12,7 +12,7 @@ from typing import Any
 from api.meta import Obj
 from client.events import EventRecorder
 from kubelet.docker import accounts
-from kubelet.docker.config import security
+from kubelet.docker.config import security, users
 from kubelet.docker.config.parts import Mount, Surroundings
 from kubelet.docker.images import Image
 from kubelet.docker.labels import IMAGE
@@ -23,7 +23,7 @@ from kubelet.pods import environment, kernel, pod_cgroup
 from kubelet.pods.environment import ConfigError, Sources
 from kubelet.pods.facts import Facts, host_resolver, read
 from kubelet.pods.lookup import Lookup
-from kubelet.pods.model import Container
+from kubelet.pods.model import Container, field_path
 from kubelet.volumes import sub_path
 from kubelet.volumes.manager import Volumes
 
@@ -77,6 +77,7 @@ class Preparing:
         around.labels = {**around.labels, IMAGE: image.image_id}
         around.sandbox_id, around.image_user = sandbox.id, image.user
         around.accounts = await asyncio.to_thread(accounts.of_image, image.layers)
+        self._tell_groups(pod, spec, attempt, around)
         around.environment = environment.build(spec, await self._sources(pod, spec, sandbox))
         around.mounts = await self._volumes.mounts(pod, spec, around.environment)
         around.devices = await self._volumes.devices(pod, spec)
@@ -155,7 +156,14 @@ class Preparing:
         for message in kernel.without_effect(pod, selinux=self._facts.selinux):
             self._recorder.event(pod, "Warning", "FieldWithoutEffect", message)
 
+    def _tell_groups(self, pod: Obj, spec: Mapping[str, Any], attempt: int, around: Surroundings) -> None:
+        message = users.without_effect(security.effective(spec, pod), security.of_pod(pod), around.accounts)
+        if message and attempt == 0:
+            where = field_path(pod, spec["name"])
+            self._recorder.event(pod, "Warning", "FieldWithoutEffect", message, field_path=where)
+
     async def write_names(self, pod: Obj, ips: tuple[str, ...]) -> None:
+        """Unless it is done."""
         for reason, message in await asyncio.to_thread(self._write_names, pod, ips):
             self._recorder.event(pod, "Warning", reason, message)
 
@@ -163,11 +171,14 @@ class Preparing:
         facts, directory = self._facts, self._volumes.pod_directory(pod["metadata"]["uid"])
         directory.mkdir(parents=True, exist_ok=True)
         machine = read(Path("/etc/hosts")) if pod["spec"].get("hostNetwork") else ""
-        (directory / "etc-hosts").write_text(names.hosts_file(pod, ips, facts.cluster_domain, machine))
         host = host_resolver(facts.configuration.resolv_conf)
         resolver, events = names.pod_resolver(pod, host, facts.cluster_dns, facts.cluster_domain)
-        (directory / "resolv.conf").write_text(resolver.text())
-        return events
+        hosts = names.hosts_file(pod, ips, facts.cluster_domain, machine)
+        wanted = {directory / "etc-hosts": hosts, directory / "resolv.conf": resolver.text()}
+        missing = {file: text for file, text in wanted.items() if not file.exists() or file.read_text() != text}
+        for file, text in missing.items():
+            file.write_text(text)
+        return events if missing else []
 
 
 def _env_file(volume: Path, path: str) -> str | None:

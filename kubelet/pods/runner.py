@@ -17,6 +17,7 @@ from client import log
 from client.backoff import Backoff
 from client.clock import Clock
 from client.events import EventRecorder
+from kubelet.docker import strays
 from kubelet.docker.config import container as container_config
 from kubelet.docker.config import sandbox as sandbox_config
 from kubelet.docker.config.parts import Surroundings, container_name
@@ -49,6 +50,10 @@ class TryFailed(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
         self.failure = failure
+
+
+class MadeBefore(RuntimeFailure):
+    """It was made and started by a call whose answer was lost; the observer knows of it now."""
 
 
 class Runner:
@@ -85,7 +90,7 @@ class Runner:
         try:
             await self._images.ensure_sandbox_image()
             sandbox = await self._make_sandbox(pod, attempt)
-        except Unreachable:
+        except (Unreachable, MadeBefore):
             raise
         except (RuntimeFailure, ConfigError, ApiError, OSError) as error:
             self._images.forget(IMAGE)
@@ -96,6 +101,14 @@ class Runner:
             await self._preparing.write_names(pod, sandbox.ips)
             if attempt == 0:
                 self._preparing.tell_without_effect(pod)
+
+    async def _complete(self, pod: Obj, sandbox: Container) -> None:
+        """What a sandbox lacks whose maker, or its Docker Engine, died while it was made."""
+        try:
+            await self._network.connect(sandbox)
+            await self._preparing.write_names(pod, sandbox.ips)
+        except OSError as error:
+            raise RuntimeFailure(f"the pod's sandbox cannot be completed: {error}") from error
 
     async def _make_sandbox(self, pod: Obj, attempt: int) -> Container | None:
         around = await self._preparing.sandbox(pod, IMAGE)
@@ -124,6 +137,7 @@ class Runner:
         spec = find_container(pod, name)
         if spec is None:
             raise ValueError(f"pod {pod['metadata']['name']} has no container {name}")
+        await self._complete(pod, sandbox)
         image = await self._image(pod, spec, attempt, wake)
         await self._show_images(pod, spec, attempt, wake)
         try:
@@ -146,7 +160,7 @@ class Runner:
                 container_name(name, pod, attempt),
                 lambda: container_config.body(spec, pod, attempt, around), around, created,
             )  # fmt: skip
-        except Unreachable:
+        except (Unreachable, MadeBefore):
             raise
         except RuntimeFailure as error:
             await self._not_started(pod, spec, attempt, container_id, error)
@@ -199,17 +213,19 @@ class Runner:
         self, name: str, config: Callable[[], Obj], around: Surroundings,
         created: Callable[[str], None] = lambda _: None,
     ) -> str:  # fmt: skip
-        """A left-over of the same name, from a create whose answer was lost, is replaced."""
+        """A left-over of the same name, from a call whose answer was lost, is replaced; MadeBefore if it has run."""
         for again in (True, False):
             lowered = around.lower_oom_score = self.facts.lower_oom_score  # another pod may learn meanwhile that not
             try:
                 container_id = await self._runtime.create(name, config())
             except Refused as error:
-                left_over = await self._runtime.find(name) if "already in use" in str(error) else ""
-                if not left_over or not again:
+                left_over = await self._runtime.find(name) if "already in use" in str(error) else None
+                if left_over is None or not again:
                     raise
-                await self._runtime.remove(left_over)
-                self._observer.forget(left_over)
+                if left_over.state != "created":
+                    await self._observer.refresh(left_over.id)
+                    raise MadeBefore(f"container {name} is there and has run") from error
+                await self.remove(left_over)
                 continue
             created(container_id)
             try:
@@ -252,6 +268,8 @@ class Runner:
             await self._observer.refresh(sandbox.id)
 
     async def remove(self, container: Container) -> None:
+        if container.state == "created" and (count := await asyncio.to_thread(strays.end, container.id)):
+            _log.warning("ended processes that Docker did not know of", container=container.id, count=count)
         await self._runtime.remove(container.id)
         self._observer.forget(container.id)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ def main() -> int:
     parser.add_argument("--victim", choices=VICTIMS, default="kubelet")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--pods", type=int, default=20)
+    parser.add_argument("--log", type=Path, help="where to keep the kubelet's log, if there are findings")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     chosen = parser.parse_args()
     victim = VICTIMS[chosen.victim]
@@ -30,6 +32,8 @@ def main() -> int:
                     cluster, namespace, villain, kills=chosen.kills, size=chosen.pods, seed=chosen.seed,
                     starts_survive=victim.starts_survive, exits_survive=victim.exits_survive,
                 )  # fmt: skip
+                if report.findings and chosen.log:
+                    shutil.copy(cluster.data / "logs" / "kubelet.log", chosen.log)
         finally:
             cluster.reset()
     print(

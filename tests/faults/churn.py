@@ -24,14 +24,15 @@ def _container(name: str, script: str, **more: Any) -> Obj:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`restarts`: containers that may be started more than once, each time as the next attempt."""
-
     containers: tuple[Obj, ...]
     inits: tuple[Obj, ...] = ()
     policy: str = "Always"
     ends: str = ""
     """The phase it comes to rest in; "" when it runs until it is deleted."""
     restarts: tuple[str, ...] = ()
+    """Containers that may be started more than once, each time as the next attempt."""
+    until_done: tuple[str, ...] = ()
+    """Containers that are run until they end with 0."""
     volumes: tuple[Obj, ...] = ()
 
 
@@ -41,7 +42,9 @@ KINDS: dict[str, Kind] = {
     "steady": Kind((_container("a", _STEADY), _container("b", _STEADY, volumeMounts=_MOUNT)), volumes=_CACHE),
     "done": Kind((_container("a", "sleep 1"),), policy="Never", ends="Succeeded"),
     "failed": Kind((_container("a", "sleep 1; exit 3"),), policy="Never", ends="Failed"),
-    "inits": Kind((_container("a", _STEADY),), (_container("i", "true"), _container("j", "sleep 0.5"))),
+    "inits": Kind(
+        (_container("a", _STEADY),), (_container("i", "true"), _container("j", "sleep 0.5")), until_done=("i", "j")
+    ),
     "sidecar": Kind(
         (_container("a", "sleep 2"),), (_container("s", _STEADY, restartPolicy="Always"),), "Never", "Succeeded"
     ),

@@ -20,7 +20,18 @@ class Life:
     attempt: int
     started: list[int] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
+    codes: list[int] = field(default_factory=list)
+    """Its exit codes, one for each of `ended`."""
     removed: list[int] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """Its story, for a finding."""
+        moments = sorted(
+            [(at, "started") for at in self.started]
+            + [(at, f"ended with {code}") for at, code in zip(self.ended, self.codes, strict=True)]
+            + [(at, "removed") for at in self.removed]
+        )
+        return f"{self.id[:12]} #{self.attempt} " + ", ".join(f"{what} at {at / 1e9:.3f}" for at, what in moments)
 
 
 class Record:
@@ -69,3 +80,5 @@ class Record:
         moments = {"start": life.started, "die": life.ended, "destroy": life.removed}.get(event["Action"])
         if moments is not None and moment not in moments:
             moments.append(moment)
+            if event["Action"] == "die":
+                life.codes.append(int(labels["exitCode"]))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import random
+import re
+import socket
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import kubernetes
 
@@ -18,6 +23,8 @@ from tests.harness.eventually import eventually_sync
 
 _LONGEST_PAUSE = 4.0
 _SETTLE_SECONDS = 120
+_DISCARD = 9
+_ID = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 @dataclass(slots=True)
@@ -64,11 +71,23 @@ def torment(
     time.sleep(1)  # for the last events to arrive
     record.close()
     lives = [life for life in record.lives.values() if life.uid in churn.kinds]
+    report.findings += judge.stray(_contained(), lives, cluster.docker("ps", "-q", "--no-trunc").split())
     report.containers = len(lives)
     if starts_survive:
-        report.findings += judge.doubled(lives, ends_told=exits_survive) + judge.restarted(lives, churn.kinds)
+        report.findings += judge.doubled(lives, ends_told=exits_survive)
+        report.findings += judge.restarted(lives, churn.kinds, ends_told=exits_survive)
     report.findings += churn.trouble
     return report
+
+
+def _contained() -> dict[int, str]:
+    """pid → id of its container, by the control groups of all processes of this machine."""
+    found = {}
+    for file in Path("/proc").glob("[0-9]*/cgroup"):
+        with contextlib.suppress(OSError):
+            if (match := _ID.search(file.read_text())) is not None:
+                found[int(file.parent.name)] = match[0]
+    return found
 
 
 def _settled(
@@ -84,5 +103,16 @@ def _settled(
     calm = {uid: pod for uid, pod in pods.items() if not KINDS[churn.kinds[uid]].restarts}
     of_calm = [c for c in containers if c["Config"]["Labels"]["io.kubernetes.pod.uid"] in calm]
     findings = judge.orphaned(containers, pods) + judge.untrue(calm, of_calm, churn.kinds, exits_survive)
+    findings += [
+        f"{pod['metadata']['name']} cannot be reached" for pod in pods.values()
+        if pod["status"].get("phase") == "Running" and not _plugged(pod["status"].get("podIP", ""))
+    ]  # fmt: skip
     assert not findings, findings
     return True
+
+
+def _plugged(address: str) -> bool:
+    """Nobody listens there, but a kernel with that address says so."""
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex((address, _DISCARD)) == errno.ECONNREFUSED

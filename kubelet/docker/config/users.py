@@ -54,6 +54,17 @@ def of(context: Mapping[str, Any], of_pod: Mapping[str, Any], around: Surroundin
     return User("" if name == around.image_user else name, tuple(added), known)
 
 
+def without_effect(context: Mapping[str, Any], of_pod: Mapping[str, Any], accounts: Accounts | None) -> str:
+    """What to tell where a policy that the pod asks for cannot be kept, or ""."""
+    merge = of_pod.get("supplementalGroupsPolicy") == "Merge"
+    if accounts is not None or not merge or context.get("runAsGroup") is None:
+        return ""
+    return (
+        "spec.securityContext.supplementalGroupsPolicy has no effect beside runAsGroup: "
+        "the image does not show which groups its user is in"
+    )
+
+
 class _Account(NamedTuple):
     name: str
     number: str

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.e2e import manifests
-from tests.harness.cluster import Cluster, condition, get_text, statuses
+from tests.harness.cluster import HELLO, Cluster, condition, get_text, statuses
 from tests.harness.eventually import eventually_sync
 
 # A word pair that singles out each daemon's command line.
@@ -86,3 +89,28 @@ def test_down_leaves_pods_running_and_up_adopts_them(cluster: Cluster, namespace
     eventually_sync(lambda: condition(cluster.node(), "Ready") == "True", "the node is ready", within=20)
     after = cluster.wait_ready("app=web", 2, namespace)
     assert {statuses(p)["web"]["containerID"] for p in after} == {statuses(p)["web"]["containerID"] for p in before}
+
+
+def test_what_docker_has_forgotten_ends_with_its_container(cluster: Cluster, namespace: str) -> None:
+    """A daemon killed while it starts a container may leave it "created" although it runs (kubelet/docker/strays.py);
+    `python -m tests.faults --victim dockerd-with-live-restore` makes many of those."""
+    cluster.apply(manifests.web("web", 1), namespace)
+    (pod,) = cluster.wait_ready("app=web", 1, namespace)
+    (ours,) = json.loads(cluster.docker("inspect", cluster.container(pod, "web")))
+    labels = ours["Config"]["Labels"] | {"io.kubernetes.pod.uid": "gone"}
+    words = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
+    forgotten = cluster.docker("create", *words, HELLO, "sleep", "600").strip()
+    groups = Path("/sys/fs/cgroup")
+    group = (groups if (groups / "cgroup.controllers").exists() else groups / "memory") / f"docker-{forgotten}.scope"
+    group.mkdir()
+    process = subprocess.Popen(["sleep", "600"])
+    try:
+        (group / "cgroup.procs").write_text(str(process.pid))
+        cluster.kill(cluster.pid(*DAEMONS["kubelet"]))
+        eventually_sync(lambda: process.poll() == -signal.SIGKILL, "the process has ended", within=30)
+        eventually_sync(lambda: not cluster.docker("ps", "-aq", "--filter", f"id={forgotten}"), "no container is left")
+    finally:
+        process.kill()
+        process.wait()
+        group.rmdir()
+    assert statuses(cluster.wait_ready("app=web", 1, namespace)[0])["web"]["restartCount"] == 0

@@ -357,6 +357,14 @@ def test_without_the_images_accounts_docker_knows_but_for_strict() -> None:
         users.of({}, {"supplementalGroupsPolicy": "Strict"}, surroundings())
 
 
+def test_groups_that_cannot_be_merged_are_told() -> None:
+    merge = {"supplementalGroupsPolicy": "Merge"}
+    assert "no effect beside runAsGroup" in users.without_effect({"runAsGroup": 7}, merge, None)
+    assert not users.without_effect({"runAsGroup": 7}, merge, ACCOUNTS)
+    assert not users.without_effect({"runAsUser": 7}, merge, None), "Docker adds them"
+    assert not users.without_effect({"runAsGroup": 7}, {}, None), "not asked for by name"
+
+
 def test_accounts_are_read_from_the_uppermost_layer_that_has_them(tmp_path: Path) -> None:
     upper, lower = tmp_path / "upper", tmp_path / "lower"
     for layer in (upper, lower):

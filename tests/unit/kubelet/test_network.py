@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 import pytest
 
 from kubelet.docker.runtime import Refused
+from kubelet.network import netlink
 from kubelet.network.pod_network import PodNetwork, free_address, publishes_host_ports
 from kubelet.pods.model import SANDBOX, Container
 
@@ -114,3 +115,28 @@ async def test_a_used_network_of_an_earlier_release_is_left_to_docker() -> None:
 async def test_a_used_network_of_another_subnet_is_an_error() -> None:
     with pytest.raises(Refused, match=r"has subnet 10\.9\.0\.0/24, the node's pod CIDR is 10\.244\.7\.0/28"):
         await network(Docker({"Subnet": "10.9.0.0/24"}), RUNNING)
+
+
+async def test_a_sandbox_is_plugged_in_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    plugged: list[int] = []
+    monkeypatch.setattr(netlink, "connect", lambda pid, *_: plugged.append(pid))
+    one, other = replace(RUNNING, pid=7), replace(RUNNING, id="j" * 64, pid=8)
+    ours = await network(Docker(), one)
+    for sandbox in (one, one, other, one):
+        await ours.connect(sandbox)
+    assert plugged == [7, 8]
+
+
+async def test_one_that_could_not_be_plugged_in_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [OSError("not now"), None]
+
+    def connect(*_: object) -> None:
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    monkeypatch.setattr(netlink, "connect", connect)
+    ours = await network(Docker(), RUNNING)
+    with pytest.raises(OSError, match="not now"):
+        await ours.connect(RUNNING)
+    await ours.connect(RUNNING)
+    assert answers == []

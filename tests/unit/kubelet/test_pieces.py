@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kubelet.docker import sandbox_image
-from kubelet.docker.runtime import parse_docker_time
+from kubelet.docker.inspection import parse_docker_time
 from kubelet.images.puller import pull_policy
 from kubelet.network import pod_network as network
 from kubelet.probing.prober import Settings, Streak

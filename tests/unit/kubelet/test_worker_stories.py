@@ -12,9 +12,10 @@ import pytest
 
 from api.meta import Obj
 from client.clock import FakeClock
+from kubelet.docker.inspection import Event
 from kubelet.docker.labels import CONTAINER_NAME, POD_UID, RESTART_COUNT, SANDBOX_ID, SPEC_HASH
 from kubelet.docker.observer import Observer
-from kubelet.docker.runtime import DockerRuntime, Event, Missing, Refused, Unreachable
+from kubelet.docker.runtime import DockerRuntime, Missing, Refused, Unreachable
 from kubelet.network.pod_network import PodNetwork
 from kubelet.pods.ending import Endings
 from kubelet.pods.facts import Facts
@@ -44,6 +45,8 @@ class Docker:
         self.started: list[str] = []
         self.signals: dict[str, list[str]] = {}
         self.deaf = self.away = False
+        self.lose_answer_to = ""
+        """The next start of a container of that name is carried out, and its answer lost."""
         self._made: list[str] = []
         self._events: asyncio.Queue[Event] = asyncio.Queue()
 
@@ -59,8 +62,8 @@ class Docker:
         while True:
             yield await self._events.get()
 
-    async def find(self, name: str) -> str:
-        return name if name in self.there else ""
+    async def find(self, name: str) -> Container | None:
+        return self.there.get(name)
 
     async def create(self, name: str, config: Mapping[str, Any]) -> str:
         if name in self.there:
@@ -84,6 +87,9 @@ class Docker:
             raise Refused(why)
         self.started.append(container_id)
         self.there[container_id] = replace(self.there[container_id], state="running", started_at=self.clock.now())
+        if self.there[container_id].name == self.lose_answer_to:
+            self.lose_answer_to = ""
+            raise Unreachable("the connection broke")
 
     async def kill(self, container_id: str, signal: str) -> None:
         if self.away:
@@ -309,6 +315,26 @@ async def test_a_restarted_kubelet_restarts_nothing(node: Node, tmp_path: Path) 
     await eventually(lambda: again.told().get("restartCount") == 1)
     assert node.docker.started == [*before, node.name(1)]
     await again.crash()
+
+
+@pytest.mark.parametrize("name", ["app", SANDBOX])
+async def test_a_start_whose_answer_was_lost_is_not_done_again(tmp_path: Path, name: str) -> None:
+    """Nobody has told the kubelet of the container: it finds it when it wants to make another of that name."""
+    made = Node(tmp_path, pod())
+    made.docker.lose_answer_to = name
+    await made.begin()
+    await eventually(lambda: made.name(0, name) in made.docker.started)
+    assert made.observer.get(made.name(0, name)) is None
+
+    def runs() -> bool:
+        made.clock.advance(0.01)
+        return made.status.get("phase") == "Running"
+
+    await eventually(runs)
+    assert made.docker.started == [made.name(0, SANDBOX), made.name(0)]
+    assert (tmp_path / "pods" / "u-1" / "etc-hosts").read_text().count("10.0.0.9\tweb") == 1
+    assert made.told()["restartCount"] == 0
+    await made.crash()
 
 
 async def test_a_crash_between_create_and_start_is_made_up_for(node: Node, tmp_path: Path) -> None:
