@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from api.builtin import NODES, PODS, SERVICES
+from api.meta import Obj
 from client.daemon import Daemon
 from client.events import EventRecorder
 from client.informer import Informer
@@ -32,12 +33,14 @@ from kubelet.node.oom import KernelLog
 from kubelet.node.shutdown import Shutdown
 from kubelet.node.status import VERSION
 from kubelet.pods import admission, resize_plan
+from kubelet.pods.admission import Rejection
 from kubelet.pods.critical import is_static
 from kubelet.pods.ending import Endings
 from kubelet.pods.facts import Facts, has_app_armor, has_selinux, may_lower_oom_score
 from kubelet.pods.lookup import Lookup
 from kubelet.pods.mirrors import Mirrors
 from kubelet.pods.pods import Pods
+from kubelet.pods.preemption import Preemption
 from kubelet.pods.runner import Runner
 from kubelet.pods.shared import Shared
 from kubelet.pods.status_manager import StatusManager
@@ -135,13 +138,21 @@ async def serve(daemon: Daemon) -> None:
     manager = StatusManager(client, pods.stored, clock)
     shutdown = Shutdown(pods, observer, manager.flush, recorder, node.reference, config, clock, node.wake)
     node.shutting_down = lambda: shutdown.coming
+
+    def judge(pod: Obj) -> Rejection | None:
+        others = pods.admitted(pod["metadata"]["uid"])
+        return (
+            shutdown.refused()
+            or refused(pod, evictions.conditions)
+            or admission.admit(pod, node_informer.store.get(args.node_name) or {}, others, config)
+            or admission.app_armor(pod, facts.app_armor)
+        )
+
     pods.use(
         Shared(
             client, observer, runner, endings, probing, volumes, manager, recorder, clock,
             lambda pod: node.network_ready and (services.synced or is_static(pod)),
-            lambda pod: shutdown.refused() or refused(pod, evictions.conditions) or admission.admit(
-                pod, node_informer.store.get(args.node_name) or {}, pods.admitted(pod["metadata"]["uid"]), config
-            ) or admission.app_armor(pod, facts.app_armor),
+            Preemption(judge, pods, recorder, clock).admit,
             lambda pod: resize_plan.judge(
                 pod, node_informer.store.get(args.node_name) or {}, pods.admitted(pod["metadata"]["uid"]), config
             ),

@@ -9,15 +9,15 @@ Rules: pkg/kubelet/lifecycle/predicate.go, the scheduler's AdmissionCheck.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from api import pod_resources, quantities
 from api.meta import Obj
 from api.placement import tolerates, wants
 from kubelet.configuration import Configuration
 from kubelet.pods import kernel
-from kubelet.pods.critical import is_static
+from kubelet.pods.critical import is_critical, is_static
 from kubelet.pods.model import is_sidecar, spec_containers, spec_init_containers
 
 _OS = "kubernetes.io/os"
@@ -27,13 +27,17 @@ _OS = "kubernetes.io/os"
 class Rejection:
     reason: str
     message: str
+    lacking: Mapping[str, int] = field(default_factory=dict)
+    """By resource, as `requested` counts it: with so much more room the pod would be taken."""
 
 
 Check = Callable[[Obj, Obj, Sequence[Obj], Configuration], Rejection | None]
 
 
 def admit(pod: Obj, node: Obj, others: Sequence[Obj], configuration: Configuration) -> Rejection | None:
-    return next((no for check in CHECKS if (no := check(pod, node, others, configuration)) is not None), None)
+    """For a critical pod room can be made: it is refused for that only if nothing else speaks against it."""
+    refusals = (no for check in CHECKS if (no := check(pod, node, others, configuration)) is not None)
+    return min(refusals, key=lambda no: bool(no.lacking), default=None) if is_critical(pod) else next(refusals, None)
 
 
 def _predicate(name: str, why: str) -> Rejection:
@@ -53,23 +57,25 @@ def resources(pod: Obj, node: Obj, others: Sequence[Obj], configuration: Configu
     """What the node has of each resource, less what the others request. Extended resources it knows nothing of are
     somebody else's to count."""
     allocatable = (node.get("status") or {}).get("allocatable") or {}
-    if "pods" in allocatable and len(others) + 1 > int(allocatable["pods"]):
-        return _insufficient("pods", 1, len(others), int(allocatable["pods"]))
-    wanted = {name: amount for name, amount in pod_resources.requests(pod).items() if name in allocatable}
-    if not any(_count(name, amount) for name, amount in wanted.items()):
-        return None
-    requested = [pod_resources.requests(other) for other in others]
-    for name, amount in sorted(wanted.items(), key=lambda item: _rank(item[0])):
-        count, capacity = _count(name, amount), _count(name, allocatable[name])
-        used = sum(_count(name, other.get(name, "0")) for other in requested)
+    wanted = {"pods", *pod_resources.requests(pod)} & allocatable.keys()
+    refusal, lacking = None, {}
+    for name in sorted(wanted, key=_rank):
+        count, capacity = requested(pod, name), _count(name, allocatable[name])
+        used = sum(requested(other, name) for other in others) if count else 0
         if count and used + count > capacity:
-            return _insufficient(name, count, used, capacity)
-    return None
+            lacking[name] = used + count - capacity
+            refusal = refusal or _insufficient(name, count, used, capacity)
+    return refusal and replace(refusal, lacking=lacking)
 
 
-def _insufficient(name: str, requested: int, used: int, capacity: int) -> Rejection:
-    amounts = f"requested: {requested}, used: {used}, capacity: {capacity}"
+def _insufficient(name: str, count: int, used: int, capacity: int) -> Rejection:
+    amounts = f"requested: {count}, used: {used}, capacity: {capacity}"
     return Rejection(f"OutOf{name}", f"Node didn't have enough resource: {name}, {amounts}")
+
+
+def requested(pod: Obj, name: str) -> int:
+    """What a pod asks for of a resource: cpu in thousandths, `pods` themselves one by one."""
+    return 1 if name == "pods" else _count(name, pod_resources.requests(pod).get(name, "0"))
 
 
 def _count(name: str, amount: str) -> int:
@@ -77,7 +83,7 @@ def _count(name: str, amount: str) -> int:
 
 
 def _rank(name: str) -> tuple[int, str]:
-    first = ("cpu", "memory", "ephemeral-storage")
+    first = ("pods", "cpu", "memory", "ephemeral-storage")
     return (first.index(name) if name in first else len(first), name)
 
 

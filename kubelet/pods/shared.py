@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from api.meta import Obj
 from client.clock import Clock
@@ -18,6 +18,10 @@ from kubelet.probing.prober import Probing
 from kubelet.volumes.manager import Volumes
 
 
+async def _welcome(_: Obj) -> Rejection | None:
+    return None
+
+
 class Shared:
     def __init__(
         self,
@@ -31,7 +35,7 @@ class Shared:
         recorder: EventRecorder,
         clock: Clock,
         ready: Callable[[Obj], bool],
-        admit: Callable[[Obj], Rejection | None] = lambda _: None,
+        admit: Callable[[Obj], Awaitable[Rejection | None]] = _welcome,
         judge: Judge = lambda _: ("", ""),
     ) -> None:
         self.client, self.observer, self.runner = client, observer, runner

@@ -197,7 +197,7 @@ class PodWorker:
                 self.end(self._kept)
         elif not (is_deleting(self.pod) or is_terminal(self.pod)):
             seen = bool(self._shared.observer.of_pod(self.uid).everything())
-            rejection = None if seen else self._shared.admit(self.pod)
+            rejection = None if seen else await self._shared.admit(self.pod)
             if rejection is not None:
                 self._shared.recorder.event(self.pod, "Warning", rejection.reason, rejection.message)
                 self.end(Ending(rejection.reason, f"Pod was rejected: {rejection.message}"))

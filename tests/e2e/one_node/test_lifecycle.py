@@ -236,6 +236,27 @@ def test_pods_the_node_refuses(cluster: Cluster, namespace: str) -> None:
         assert cluster.docker("ps", "-aq", "--filter", f"label=io.kubernetes.pod.name={name}") == ""
 
 
+def test_a_full_node_makes_room_for_a_critical_pod(cluster: Cluster, namespace: str) -> None:
+    """pkg/kubelet/preemption: of those that are not critical, the one goes whose room is enough."""
+    node = cluster.node()
+    name, cpus = node["metadata"]["name"], int(node["status"]["allocatable"]["cpu"])
+
+    def asking(pod_name: str, millis: int, **spec: Any) -> Obj:
+        return pod(pod_name, shell(SLEEP, resources={"requests": {"cpu": f"{millis}m"}}), nodeName=name, **spec)
+
+    pods = Pods(cluster, namespace, asking("small", 10), asking("large", cpus * 1000 - 500))
+    for one in ("small", "large"):
+        pods.phase(one, "Running")
+    critical = Pods(cluster, namespace, asking("critical", 600, priorityClassName="system-node-critical"))
+    critical.phase("critical", "Running")
+    status = pods.phase("large", "Failed")["status"]
+    assert (status["reason"], status["message"]) == ("Preempting", "Preempted in order to admit critical pod")
+    assert pods.told("large", "Preempting") == ["Preempted in order to admit critical pod"]
+    (target,) = [c for c in status["conditions"] if c["type"] == "DisruptionTarget"]
+    assert (target["reason"], target["status"]) == ("TerminationByKubelet", "True")
+    assert pods["small"]["status"]["phase"] == "Running"
+
+
 def test_gates_and_guests(cluster: Cluster, namespace: str) -> None:
     """KEP-580: a pod is Ready when its gates are open, at once. KEP-277: a container put into a running pod is started
     once, and counts for nothing. A sandbox that dies is made anew, init containers first."""

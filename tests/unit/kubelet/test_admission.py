@@ -59,19 +59,34 @@ CASES: dict[str, tuple[Obj, Obj, list[Obj], Rejection | None]] = {
     "as much cpu as is left": (asking(cpu="500m"), node(), [asking(cpu="1500m")], None),
     "more cpu": (
         asking(cpu="501m"), node(), [asking(cpu="1500m")],
-        Rejection("OutOfcpu", SHORT.format("cpu", 501, 1500, 2000)),
+        Rejection("OutOfcpu", SHORT.format("cpu", 501, 1500, 2000), {"cpu": 1}),
     ),
     "more memory": (
         asking(memory="2Gi"), node(), [],
-        Rejection("OutOfmemory", SHORT.format("memory", 1 << 31, 0, 1 << 30)),
+        Rejection("OutOfmemory", SHORT.format("memory", 1 << 31, 0, 1 << 30), {"memory": 1 << 30}),
     ),
     "an extended resource the node has": (
         asking(**{"example.com_card": "2"}), node(), [],
-        Rejection("OutOfexample.com/card", SHORT.format("example.com/card", 2, 0, 1)),
+        Rejection("OutOfexample.com/card", SHORT.format("example.com/card", 2, 0, 1), {"example.com/card": 1}),
     ),
     "and one it has not heard of": (asking(**{"example.com_other": "2"}), node(), [], None),
     "a pod that asks for nothing fits beside one that takes all": (pod(), node(), [asking(cpu="4")], None),
-    "too many pods": (pod(), node(), [pod()] * 3, Rejection("OutOfpods", SHORT.format("pods", 1, 3, 3))),
+    "too many pods": (
+        pod(), node(), [pod()] * 3,
+        Rejection("OutOfpods", SHORT.format("pods", 1, 3, 3), {"pods": 1}),
+    ),
+    "the first thing that lacks is told, all that lack are known": (
+        asking(cpu="3", memory="2Gi"), node(), [],
+        Rejection("OutOfcpu", SHORT.format("cpu", 3000, 0, 2000), {"cpu": 1000, "memory": 1 << 30}),
+    ),
+    "what lacks is told before the rest": (
+        asking(cpu="3") | {"spec": {**asking(cpu="3")["spec"], "nodeSelector": {"disk": "tape"}}}, node(), [],
+        Rejection("OutOfcpu", SHORT.format("cpu", 3000, 0, 2000), {"cpu": 1000}),
+    ),
+    "but not of a critical pod, which may get room": (
+        static(asking(cpu="3") | {"spec": {**asking(cpu="3")["spec"], "nodeSelector": {"disk": "tape"}}}), node(), [],
+        Rejection("NodeAffinity", AFFINITY),
+    ),
     "a selector that fits": (pod(nodeSelector={"disk": "ssd"}), node(), [], None),
     "and one that does not": (pod(nodeSelector={"disk": "tape"}), node(), [], Rejection("NodeAffinity", AFFINITY)),
     "an affinity that fits": (on("disk", "hdd", "ssd"), node(), [], None),

@@ -75,7 +75,7 @@ async def test_a_refused_pod_never_runs(tmp_path: Path) -> None:
     """kubelet.go rejectPod: Failed with the reason, an event with the message, no container statuses."""
     node = Node(tmp_path, pod())
 
-    def refuse(_: Obj) -> Rejection:
+    async def refuse(_: Obj) -> Rejection:
         return Rejection("OutOfcpu", "Node didn't have enough resource: cpu")
 
     node.shared.admit = refuse
@@ -97,7 +97,11 @@ async def test_what_runs_is_not_refused(tmp_path: Path) -> None:
     await node.crash()
     stored: dict[str, Any] = {**node.api.stored, "status": {}}
     again = Node(tmp_path, stored, node.docker, node.clock)
-    again.shared.admit = lambda _: Rejection("OutOfpods", "no")
+
+    async def refuse(_: Obj) -> Rejection:
+        return Rejection("OutOfpods", "no")
+
+    again.shared.admit = refuse
     await again.begin()
     await eventually(lambda: again.status.get("phase") == "Running")
     await again.crash()
