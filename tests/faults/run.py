@@ -16,7 +16,7 @@ import kubernetes
 
 from tests.faults import judge
 from tests.faults.churn import KINDS, Churn, Obj
-from tests.faults.record import Record
+from tests.faults.record import Life, Record
 from tests.faults.victims import Villain
 from tests.harness.cluster import Cluster
 from tests.harness.eventually import eventually_sync
@@ -24,6 +24,7 @@ from tests.harness.eventually import eventually_sync
 _LONGEST_PAUSE = 4.0
 _SETTLE_SECONDS = 120
 _DISCARD = 9
+_LOOKS = 15
 _ID = re.compile(r"\b[0-9a-f]{64}\b")
 
 
@@ -71,13 +72,23 @@ def torment(
     time.sleep(1)  # for the last events to arrive
     record.close()
     lives = [life for life in record.lives.values() if life.uid in churn.kinds]
-    report.findings += judge.stray(_contained(), lives, cluster.docker("ps", "-q", "--no-trunc").split())
+    report.findings += _strays(cluster, lives)
     report.containers = len(lives)
     if starts_survive:
         report.findings += judge.doubled(lives, ends_told=exits_survive)
         report.findings += judge.restarted(lives, churn.kinds, ends_told=exits_survive)
     report.findings += churn.trouble
     return report
+
+
+def _strays(cluster: Cluster, lives: list[Life]) -> list[str]:
+    """Those that stay: what is being started is in its control group before Docker says that it runs."""
+    for _ in range(_LOOKS):
+        found = judge.stray(_contained(), lives, cluster.docker("ps", "-q", "--no-trunc").split())
+        if not found:
+            break
+        time.sleep(1)
+    return found
 
 
 def _contained() -> dict[int, str]:
