@@ -43,6 +43,7 @@ from kubelet.pods.sync.plan import (
     MakeSandbox,
     Memory,
     Plan,
+    ReleaseVolumes,
     Remove,
     StartContainer,
     StopSandbox,
@@ -257,6 +258,8 @@ class PodWorker:
                 await runner.stop_sandbox(action.container)
             case Remove():
                 await runner.remove(action.container)
+            case ReleaseVolumes():
+                await self._shared.volumes.release(self.uid)
             case Finish():
                 await self._finish(plan)
         return True

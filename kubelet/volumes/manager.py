@@ -7,6 +7,7 @@ a step needs to know about an earlier one it finds on the disk.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections import defaultdict
@@ -31,6 +32,8 @@ _TIMEOUT = 123.0
 """Seconds after which a pod that waits for volumes is told of all that it lacks (podAttachAndMountTimeout)."""
 _PATIENCE = 3.0
 """Seconds that a pod's worker waits for one of them before it looks whether the pod is still wanted."""
+_PARTS = ("volumes", "volume-subpaths", "plugins")
+"""Directories of a pod that only its volumes need."""
 SayFailed = Callable[[str], None]
 """Hears the message of a FailedMount event."""
 
@@ -221,30 +224,47 @@ class Volumes:
 
     # The end.
 
+    async def release(self, uid: str) -> None:
+        """The volumes of a pod that has ended for good; its logs and last words stay. OSError when a mount cannot be
+        undone. Source: kubelet.go SyncTerminatedPod."""
+        async with self._locks[uid]:
+            if any((self.pod_directory(uid) / part).exists() for part in _PARTS):
+                await self._clear(uid, _remove_volumes)
+
     async def tear_down(self, uid: str) -> None:
         """Everything of the pod on this node's disk. OSError when a mount cannot be undone."""
         async with self._locks[uid]:
-            for key in [k for k in self._sources if k[0] == uid]:
-                del self._sources[key]
-            self._waiting_since.pop(uid, None)
-            directory = self.pod_directory(uid)
-            slow = [self._slow.pop(path) for path in list(self._slow) if path.parent == directory]
-            for task in slow:
-                task.cancel()
-            await asyncio.gather(*slow, return_exceptions=True)
-            if directory.exists():
-                had_images = (directory / "volumes/kubernetes.io~image").exists()
-                await asyncio.to_thread(_remove, uid, directory)
-                if had_images:
-                    await self._images.collect()
-                self._lookup.forget_pod(uid)
+            await self._clear(uid, _remove)
         self._locks.pop(uid, None)
+
+    async def _clear(self, uid: str, remove: Callable[[str, Path], None]) -> None:
+        for key in [k for k in self._sources if k[0] == uid]:
+            del self._sources[key]
+        self._waiting_since.pop(uid, None)
+        directory = self.pod_directory(uid)
+        slow = [self._slow.pop(path) for path in list(self._slow) if path.parent == directory]
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+        if directory.exists():
+            had_images = (directory / "volumes/kubernetes.io~image").exists()
+            await asyncio.to_thread(remove, uid, directory)
+            if had_images:
+                await self._images.collect()
+            self._lookup.forget_pod(uid)
 
 
 def _remove(uid: str, directory: Path) -> None:
     mounts.unmount_below(directory)
     pod_cgroup.remove(uid)
     shutil.rmtree(directory)
+
+
+def _remove_volumes(uid: str, directory: Path) -> None:
+    mounts.unmount_below(directory)
+    for part in _PARTS:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(directory / part)
 
 
 def _told(source: Source, error: Exception) -> str:

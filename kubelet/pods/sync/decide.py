@@ -110,7 +110,7 @@ def _new_sandbox(pod: Mapping[str, Any], observed: PodContainers, memory: Memory
             kill(plan, memory, now, container, 0, hook=False)
         return plan
     if finished(pod, observed):
-        return plan
+        return wind_down(pod, observed, memory, now, plan, finish=False)
     if memory.sandbox_failure is not None and now < memory.sandbox_failure.retry_at:
         plan.wake(memory.sandbox_failure.retry_at)
         return plan

@@ -48,6 +48,11 @@ class Remove:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseVolumes:
+    """Nothing of the pod runs, or will again: its volumes are not needed any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """No container of the pod runs: report its last state, remove all with the sandbox, delete the object."""
 
@@ -60,7 +65,7 @@ class Update:
     resources: dict[str, int]
 
 
-Action = Update | MakeSandbox | StartContainer | Kill | StopSandbox | Remove | Finish
+Action = Update | MakeSandbox | StartContainer | Kill | StopSandbox | Remove | ReleaseVolumes | Finish
 
 
 @dataclass(slots=True)

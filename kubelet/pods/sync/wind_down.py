@@ -18,7 +18,7 @@ from kubelet.pods.model import (
     is_sidecar,
     spec_init_containers,
 )
-from kubelet.pods.sync.plan import Finish, Kill, Memory, Plan, Remove, StopSandbox
+from kubelet.pods.sync.plan import Finish, Kill, Memory, Plan, ReleaseVolumes, Remove, StopSandbox
 
 
 def wind_down(
@@ -49,6 +49,7 @@ def wind_down(
     for container in observed.all():
         if container.state == "created":
             plan.actions.append(Remove(container))
+    plan.actions.append(ReleaseVolumes())
     return plan
 
 

@@ -362,3 +362,28 @@ def test_a_killed_kubelet_renews_tokens_and_leaves_no_mount(cluster: Cluster, na
     finally:
         config.write_text(before)
         cluster.kill(cluster.pid(*KUBELET))
+
+
+def test_a_pod_that_has_ended_keeps_its_words_and_lets_its_volumes_go(cluster: Cluster, namespace: str) -> None:
+    """kubelet.go SyncTerminatedPod: what it held, memory among it, is free before anybody deletes it."""
+    volumes: dict[str, Obj] = {"mem": {"emptyDir": {"medium": "Memory"}}, "v": {"emptyDir": {}}}
+    ended = _pod("ended", volumes, "echo kept > /v/file; echo words; echo last > /dev/termination-log")
+    ended["spec"]["restartPolicy"] = "Never"
+    cluster.apply(documents(ended), namespace)
+
+    def succeeded() -> Obj:
+        found = cluster.get("pod", "ended", namespace=namespace)
+        assert found["status"].get("phase") == "Succeeded", found["status"]
+        return found
+
+    found = eventually_sync(succeeded, "it has ended", within=60)
+    assert statuses(found)["main"]["state"]["terminated"]["message"] == "last\n"
+    uid = found["metadata"]["uid"]
+    directory = _pods_directory(cluster) / uid
+    eventually_sync(
+        lambda: not _mounts_below(directory) and not (directory / "volumes").exists(), "nothing is held", within=15
+    )
+    assert cluster.kubectl("logs", "ended", namespace=namespace).stdout == "words\n"
+    cluster.kill(cluster.pid(*KUBELET))
+    cluster.kubectl("delete", "pod", "ended", namespace=namespace)
+    eventually_sync(lambda: not directory.exists(), "and then nothing is there", within=30)

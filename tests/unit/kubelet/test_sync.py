@@ -9,7 +9,16 @@ import pytest
 from api.meta import Obj
 from kubelet.pods.model import BackOff, Ending, Failure, Probes
 from kubelet.pods.sync.decide import decide
-from kubelet.pods.sync.plan import Finish, Kill, MakeSandbox, Memory, Remove, StartContainer, StopSandbox
+from kubelet.pods.sync.plan import (
+    Finish,
+    Kill,
+    MakeSandbox,
+    Memory,
+    ReleaseVolumes,
+    Remove,
+    StartContainer,
+    StopSandbox,
+)
 from kubelet.pods.sync.restarts import go_duration, next_attempt
 from kubelet.pods.sync.wind_down import begin
 from tests.unit.kubelet.pods import NOW, deleted, exited, pod, running, sandbox, seen
@@ -30,6 +39,8 @@ def shown(plan_actions: list[object]) -> list[str]:
                 words.append(f"stop {container.id}")
             case Remove(container):
                 words.append(f"remove {container.id}")
+            case ReleaseVolumes():
+                words.append("release volumes")
             case Finish():
                 words.append("finish")
     return words
@@ -67,7 +78,7 @@ CASES = {
         pod(init=("i",)), seen(sandbox(), exited("i", code=1)), ["start i 1"],
     ),
     "with Never it is not, and the pod ends": (
-        pod(init=("i",), policy="Never"), seen(sandbox(), exited("i", code=1)), ["stop sb-0"],
+        pod(init=("i",), policy="Never"), seen(sandbox(), exited("i", code=1)), ["stop sb-0", "release volumes"],
     ),
     "an ephemeral container starts while the pod runs": (
         pod(ephemeralContainers=DEBUG), seen(sandbox(), running()), ["start dbg 0"],
@@ -86,10 +97,10 @@ CASES = {
     "OnFailure restarts a failure": (
         pod(policy="OnFailure"), seen(sandbox(), exited(code=1)), ["start app 1"],
     ),
-    "OnFailure lets success be": (pod(policy="OnFailure"), seen(sandbox(), exited()), ["stop sb-0"]),
-    "Never lets failure be": (pod(policy="Never"), seen(sandbox(), exited(code=1)), ["stop sb-0"]),
+    "OnFailure lets success be": (pod(policy="OnFailure"), seen(sandbox(), exited()), ["stop sb-0", "release volumes"]),
+    "Never lets failure be": (pod(policy="Never"), seen(sandbox(), exited(code=1)), ["stop sb-0", "release volumes"]),
     "a finished pod keeps its dead sandbox": (
-        pod(policy="Never"), seen(sandbox(state="exited"), exited()), [],
+        pod(policy="Never"), seen(sandbox(state="exited"), exited()), ["release volumes"],
     ),
     "one of two has ended, the other goes on": (
         pod("a", "b", policy="Never"), seen(sandbox(), exited("a"), running("b")), [],
@@ -138,7 +149,7 @@ CASES = {
     "a pod marked Failed by another is ended": (
         pod(status={"phase": "Failed"}), seen(sandbox(), running()), ["kill app-0 30"],
     ),
-    "a finished pod is not started": (pod(status={"phase": "Succeeded"}), seen(), []),
+    "a finished pod is not started": (pod(status={"phase": "Succeeded"}), seen(), ["release volumes"]),
     # KEP-753, computeInitContainerActions: sidecars.
     "a sidecar is started in its turn": (
         pod(initContainers=[plain("i"), sidecar("s")]), seen(sandbox(), exited("i")), ["start s 0"],
@@ -169,7 +180,7 @@ CASES = {
     "nor are they started again then": (
         pod(initContainers=[sidecar("s")], policy="Never"),
         seen(sandbox(), exited("s", code=143), exited()),
-        ["stop sb-0"],
+        ["stop sb-0", "release volumes"],
     ),
     "a pod that cannot be initialized ends its sidecars": (
         pod(initContainers=[sidecar("s"), plain("i")], policy="Never"),
@@ -192,7 +203,7 @@ CASES = {
         ["start app 1"],
     ),
     "another exit code is left to the policy": (
-        pod(containers=[ruled("Never", ("In", [42]))], policy="Never"), seen(sandbox(), exited(code=41)), ["stop sb-0"],
+        pod(containers=[ruled("Never", ("In", [42]))], policy="Never"), seen(sandbox(), exited(code=41)), ["stop sb-0", "release volumes"],
     ),
     "a rule on all codes but some": (
         pod(containers=[ruled("Never", ("NotIn", [0, 41]))], policy="Never"),
@@ -200,7 +211,7 @@ CASES = {
         ["start app 1"],
     ),
     "the pod ends when none is to be restarted": (
-        pod(containers=[ruled("Never")]), seen(sandbox(), exited(code=1)), ["stop sb-0"],
+        pod(containers=[ruled("Never")]), seen(sandbox(), exited(code=1)), ["stop sb-0", "release volumes"],
     ),
     "an init container may be retried with Never, too": (
         pod(initContainers=[{**ruled("OnFailure"), "name": "i"}], policy="Never"),
@@ -212,10 +223,10 @@ CASES = {
         pod(status=told("app", running={})), seen(sandbox()), ["start app 1"],
     ),
     "with Never it is not: it ran": (
-        pod(policy="Never", status=told("app", running={})), seen(sandbox()), ["stop sb-0"],
+        pod(policy="Never", status=told("app", running={})), seen(sandbox()), ["stop sb-0", "release volumes"],
     ),
     "nor is one that had ended well": (
-        pod(policy="OnFailure", status=told("app", terminated={"exitCode": 0})), seen(), [],
+        pod(policy="OnFailure", status=told("app", terminated={"exitCode": 0})), seen(), ["release volumes"],
     ),
     "past its deadline it is ended": (
         pod(activeDeadlineSeconds=5, status={"startTime": "2026-01-02T03:04:00Z"}),
@@ -323,8 +334,9 @@ def test_grace_runs_from_when_it_was_given() -> None:
 def test_a_pod_the_node_ends_is_wound_down_within_the_grace_given() -> None:
     memory = Memory(ending=Ending("Evicted", "low", 3))
     assert shown(list(decide(pod(), seen(sandbox(), running()), memory, NOW).actions)) == ["kill app-0 3"]
-    assert shown(list(decide(pod(), seen(sandbox(), exited(code=143)), memory, NOW).actions)) == ["stop sb-0"]
-    assert decide(pod(), seen(), memory, NOW).actions == [], "nothing is made for it"
+    ended = decide(pod(), seen(sandbox(), exited(code=143)), memory, NOW)
+    assert shown(list(ended.actions)) == ["stop sb-0", "release volumes"]
+    assert shown(list(decide(pod(), seen(), memory, NOW).actions)) == ["release volumes"], "nothing is made for it"
 
 
 def test_the_longest_delay_may_be_chosen() -> None:

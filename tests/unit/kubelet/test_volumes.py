@@ -297,6 +297,20 @@ async def test_a_server_that_does_not_answer_holds_nobody(tmp_path: Path, monkey
     assert not node.volumes.pod_directory("u-1").exists()
 
 
+async def test_volumes_are_released_before_the_rest_of_a_pod(tmp_path: Path) -> None:
+    """Twice is as good as once, and of a pod that never had any nothing is made."""
+    node = Node(tmp_path)
+    directory = node.volumes.pod_directory("u-1")
+    await node.volumes.release("u-1")
+    assert not directory.exists()
+    await node.volumes.set_up(using({"name": "volume", "emptyDir": {}}), pytest.fail)
+    assert (directory / "volumes").exists()
+    (directory / "verdict").write_text("kept")
+    for _ in range(2):
+        await node.volumes.release("u-1")
+    assert [entry.name for entry in directory.iterdir()] == ["verdict"]
+
+
 @pytest.mark.parametrize(
     ("source", "options", "read_only", "expected"),
     [
