@@ -40,6 +40,17 @@ def connect(pid: int, link: str, bridge: str, address: ipaddress.IPv4Interface, 
             kernel.ask(rt.NEW_ROUTE, rt.of_route(b"", 0, gateway.packed, index), rt.ADD)
 
 
+def links(prefix: str) -> set[str]:
+    """Names in this thread's namespace."""
+    return {name for _, name in socket.if_nameindex() if name.startswith(prefix)}
+
+
+def disconnect(link: str) -> None:
+    """The other end goes with it, wherever it is. OSError, also when there is none."""
+    with Kernel() as kernel:
+        kernel.ask(rt.DELETE_LINK, rt.of_link(socket.if_nametoindex(link)))
+
+
 @contextlib.contextmanager
 def namespace(pid: int) -> Iterator[None]:
     """This thread in the network namespace of a process. Sockets opened in there stay there. OSError."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from api.meta import Obj
@@ -25,6 +25,7 @@ from kubelet.network import netlink
 from kubelet.pods.model import Container
 
 BRIDGE = "sampan0"
+_PORT = "spn"  # and the first 11 digits of a sandbox's id: a link's name has 15 characters
 _DIRECT_ROUTING_SINCE = (28,)
 _log = log.get("network")
 
@@ -72,13 +73,17 @@ def publishes_host_ports(pod: Mapping[str, Any]) -> bool:
     return any(port.get("hostPort") for container in containers for port in container.get("ports") or [])
 
 
+def _port(sandbox: Container) -> str:
+    return f"{_PORT}{sandbox.id[:11]}"
+
+
 class PodNetwork:
     """`sandboxes` are those on the node, as far as they are known."""
 
     def __init__(self, runtime: DockerRuntime, sandboxes: Callable[[], Iterable[Container]]) -> None:
         self._runtime, self._sandboxes = runtime, sandboxes
         self._subnet: Subnet | None = None
-        self._leased, self._plugged = set[str](), set[str]()
+        self._leased, self._plugged, self._before = set[str](), set[str](), set[str]()
         self._last = ""
         self._ready = asyncio.Event()
 
@@ -103,13 +108,23 @@ class PodNetwork:
                 f"Docker network {NETWORK} has subnet {present.get('Subnet')}, the node's pod CIDR is {pod_cidr}, "
                 "and containers still use the network"
             )
+        if not self._ready.is_set():
+            self._before = await asyncio.to_thread(netlink.links, _PORT)
         # A network of an earlier release, still in use: there Docker may give out any address, so all are left to it.
         self._subnet = ipaddress.IPv4Network(pod_cidr) if present == wanted else None
         self._ready.set()
 
     async def adopt(self) -> None:
-        """Plug in what a kubelet that was killed had begun. Call it once all containers are known."""
+        """Plug in what a kubelet that was killed had begun. Call it once all containers are known.
+
+        The namespace of a sandbox that Docker has lost may live on, where an engine that was killed still held it. It
+        would go on to answer at its address, which is free for others: nobody listens there. Its port is pulled.
+        """
         await self._ready.wait()
+        for port in self._before - {_port(sandbox) for sandbox in self._sandboxes()}:
+            _log.info("a port is left of a pod that is not there", port=port)
+            with suppress(OSError):  # gone by itself
+                await asyncio.to_thread(netlink.disconnect, port)
         for sandbox in list(self._sandboxes()):
             try:
                 await self.connect(sandbox)
@@ -141,6 +156,5 @@ class PodNetwork:
         if self._subnet is None or not sandbox.own_address or not sandbox.running or sandbox.id in self._plugged:
             return
         address = ipaddress.IPv4Interface(f"{sandbox.own_address}/{self._subnet.prefixlen}")
-        link = f"spn{sandbox.id[:11]}"  # a link's name has 15 characters
-        await asyncio.to_thread(netlink.connect, sandbox.pid, link, BRIDGE, address, self._subnet[1])
+        await asyncio.to_thread(netlink.connect, sandbox.pid, _port(sandbox), BRIDGE, address, self._subnet[1])
         self._plugged = {sandbox.id, *(s.id for s in self._sandboxes() if s.id in self._plugged)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -114,3 +115,20 @@ def test_what_docker_has_forgotten_ends_with_its_container(cluster: Cluster, nam
         process.wait()
         group.rmdir()
     assert statuses(cluster.wait_ready("app=web", 1, namespace)[0])["web"]["restartCount"] == 0
+
+
+def test_what_docker_has_lost_keeps_no_address(cluster: Cluster, namespace: str) -> None:
+    """A namespace outlives its pod where a Docker Engine that was killed still held it. It would answer, in the name
+    of the pod that is given its address next, that nobody listens."""
+    cluster.apply(manifests.web("web", 1), namespace)
+    (pod,) = cluster.wait_ready("app=web", 1, namespace)
+    lost = "spn0123456789a"
+    subprocess.run(["ip", "netns", "add", lost], check=True)
+    try:
+        subprocess.run(["ip", "link", "add", lost, "type", "veth", "peer", "eth0", "netns", lost], check=True)
+        subprocess.run(["ip", "link", "set", lost, "master", "sampan0", "up"], check=True)
+        cluster.kill(cluster.pid(*DAEMONS["kubelet"]))
+        eventually_sync(lambda: lost not in dict(map(reversed, socket.if_nameindex())), "its port is gone", within=30)
+    finally:
+        subprocess.run(["ip", "netns", "delete", lost], check=True)
+    assert get_text(f"http://{pod['status']['podIP']}:8080"), "the pod's own port stays"

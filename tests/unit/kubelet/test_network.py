@@ -140,3 +140,21 @@ async def test_one_that_could_not_be_plugged_in_is_tried_again(monkeypatch: pyte
         await ours.connect(RUNNING)
     await ours.connect(RUNNING)
     assert answers == []
+
+
+async def test_ports_of_sandboxes_that_docker_has_lost_are_pulled(monkeypatch: pytest.MonkeyPatch) -> None:
+    pulled: list[str] = []
+    found = {"spn" + "i" * 11, "spn" + "j" * 11, "spn" + "k" * 11}
+    monkeypatch.setattr(netlink, "links", lambda prefix: {name for name in found if name.startswith(prefix)})
+    monkeypatch.setattr(netlink, "connect", lambda *_: None)
+
+    def disconnect(port: str) -> None:
+        pulled.append(port)
+        if port[-1] == "j":
+            raise OSError("no such device")
+
+    monkeypatch.setattr(netlink, "disconnect", disconnect)
+    ours = await network(Docker(), RUNNING)
+    found.add("spn" + "l" * 11)  # by now pods may be plugged in that are not known yet
+    await ours.adopt()
+    assert sorted(pulled) == ["spn" + "j" * 11, "spn" + "k" * 11]
