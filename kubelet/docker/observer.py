@@ -19,6 +19,7 @@ from client.clock import Clock
 from kubelet.docker import inspection
 from kubelet.docker.inspection import Event
 from kubelet.docker.runtime import DockerRuntime, Missing, RuntimeFailure, Unreachable
+from kubelet.logs import reading
 from kubelet.pods.model import Container, PodContainers
 
 _log = log.get("pleg")
@@ -26,7 +27,7 @@ RELIST_SECONDS = 60.0
 _RECONNECT_SECONDS = 1.0
 _LONGEST_PAUSE = 5.0
 _MESSAGE_BYTES = 4096
-_LOG_LINES, _LOG_BYTES = "80", 2048
+_LOG_LINES, _LOG_BYTES = 80, 2048
 _REMEMBERED = 500
 
 
@@ -89,17 +90,7 @@ class Observer:
         message = await asyncio.to_thread(_read_message, ended.termination_log)
         if message or not ended.message_from_logs or ended.exit_code == 0:
             return message
-        try:
-            stream = await self._runtime.logs(ended.id, {"stdout": "1", "stderr": "1", "tail": _LOG_LINES})
-        except RuntimeFailure:
-            return ""
-        text = b""
-        try:
-            async for _, data in stream.raw() if ended.tty else stream.frames():
-                text = (text + data)[-_LOG_BYTES:]
-        finally:
-            stream.close()
-        return text.decode(errors="replace")
+        return await reading.last_words(ended, _LOG_LINES, _LOG_BYTES)
 
     def forget(self, container_id: str) -> None:
         """It is removed. A look that was under way meanwhile no longer counts: ids are never used again."""

@@ -157,9 +157,6 @@ class DockerRuntime:
 
     # Streams of a container.
 
-    async def logs(self, container_id: str, params: Mapping[str, str]) -> Stream:
-        return await self.stream("GET", f"/containers/{container_id}/logs", params)
-
     async def attach(self, container_id: str, params: Mapping[str, str]) -> Stream:
         return await self.stream("POST", f"/containers/{container_id}/attach", params, upgrade=True)
 

@@ -1,4 +1,4 @@
-"""Which container a log request means, and Docker's parameters for it. Pure.
+"""Which container a log request means, and what of its log is wanted. Pure.
 
 Rules and wording: kubelet_pods.go validateContainerLogStatus.
 """
@@ -6,11 +6,12 @@ Rules and wording: kubelet_pods.go validateContainerLogStatus.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from api.errors import BadRequest, Invalid
 from api.meta import parse_time
+from kubelet.logs.entries import Wanted
 
 
 def container_id(pod: Mapping[str, Any], name: str, previous: bool) -> str:
@@ -69,36 +70,23 @@ def check(query: Mapping[str, str]) -> None:
         raise Invalid('{"message": "Invalid request."}')
 
 
-def docker_parameters(query: Mapping[str, str], now: datetime) -> dict[str, str]:
+def wanted(query: Mapping[str, str], now: datetime) -> Wanted:
     """Of a query that was checked."""
-    stream = query.get("stream") or "All"
-    params = {
-        "stdout": "0" if stream == "Stderr" else "1",
-        "stderr": "0" if stream == "Stdout" else "1",
-        "follow": _flag(query, "follow"),
-        "timestamps": _flag(query, "timestamps"),
-    }
-    tail, since = number(query, "tailLines"), number(query, "sinceSeconds")
-    if tail is not None:
-        params["tail"] = str(tail)
-    if since is not None:
-        params["since"] = f"{now.timestamp() - since:.9f}"
-    elif query.get("sinceTime"):
-        params["since"] = f"{parse_time(query['sinceTime']).timestamp():.9f}"
-    return params
-
-
-def limit(query: Mapping[str, str]) -> int | None:
-    """The most bytes that are to be told."""
-    return number(query, "limitBytes")
-
-
-def _flag(query: Mapping[str, str], name: str) -> str:
-    return "1" if query.get(name, "").lower() in ("true", "1") else "0"
+    stream, seconds = query.get("stream") or "All", number(query, "sinceSeconds")
+    since = parse_time(query["sinceTime"]) if query.get("sinceTime") else None
+    return Wanted(
+        stdout=stream != "Stderr",
+        stderr=stream != "Stdout",
+        since=since if seconds is None else now - timedelta(seconds=seconds),
+        tail=number(query, "tailLines"),
+        timestamps=flag(query, "timestamps"),
+        follow=flag(query, "follow"),
+        limit=number(query, "limitBytes"),
+    )
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:
-    return _flag(query, name) == "1"
+    return query.get(name, "").lower() in ("true", "1")
 
 
 def number(query: Mapping[str, str], name: str) -> int | None:

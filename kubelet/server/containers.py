@@ -7,6 +7,8 @@ getPortForward, checkpoint).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from aiohttp import web
 
@@ -14,8 +16,8 @@ from api.errors import BadRequest, InternalError, NotFound
 from api.meta import Obj
 from client.clock import Clock
 from kubelet.docker.observer import Observer
-from kubelet.docker.runtime import DockerRuntime, Missing
-from kubelet.docker.streams import Stream
+from kubelet.docker.runtime import DockerRuntime
+from kubelet.logs import reading
 from kubelet.pods.model import Container, find_container
 from kubelet.pods.pods import Pods
 from kubelet.server import container_logs
@@ -72,16 +74,17 @@ class Containers:
         if find_container(pod, asked["container"]) is None:
             raise NotFound(f'container "{asked["container"]}" not found in pod "{asked["pod"]}"')
         container_id = container_logs.container_id(pod, asked["container"], flag(query, "previous"))
-        known = self._observer.get(container_id)
-        try:
-            stream = await self._runtime.logs(container_id, container_logs.docker_parameters(query, self._clock.now()))
-        except Missing as error:
-            text = f"unable to retrieve container logs for docker://{container_id}"
-            raise BadRequest(text) from error
-        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
-        copying = asyncio.create_task(
-            _copy(request, response, stream, tty=known is not None and known.tty, left=container_logs.limit(query))
+        container = self._observer.get(container_id)
+        if container is None:
+            raise BadRequest(f"unable to retrieve container logs for docker://{container_id}")
+
+        told = reading.read(
+            container,
+            container_logs.wanted(query, self._clock.now()),
+            lambda: self._observer.wait_exited(container_id),
         )
+        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+        copying = asyncio.create_task(_copy(request, response, told))
         gone = asyncio.create_task(hung_up(request))
         try:
             await asyncio.wait({copying, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -89,7 +92,6 @@ class Containers:
             for task in (copying, gone):
                 task.cancel()
             outcome, _ = await asyncio.gather(copying, gone, return_exceptions=True)
-            stream.close()
         if isinstance(outcome, Exception) and not isinstance(outcome, OSError):
             raise outcome
         return response
@@ -192,15 +194,10 @@ class Containers:
         raise InternalError(f"checkpointing of {where} failed (this node's runtime does not checkpoint containers)")
 
 
-async def _copy(
-    request: web.Request, response: web.StreamResponse, stream: Stream, *, tty: bool, left: int | None
-) -> None:
+async def _copy(request: web.Request, response: web.StreamResponse, told: AsyncGenerator[bytes]) -> None:
     """A log to whoever reads it, as fast as he reads."""
-    await response.prepare(request)
-    async for _, data in stream.raw() if tty else stream.frames():
-        await response.write(data if left is None else data[:left])
-        if left is not None:
-            left -= len(data)
-            if left <= 0:
-                break
-    await response.write_eof()
+    async with aclosing(told):
+        await response.prepare(request)
+        async for data in told:
+            await response.write(data)
+        await response.write_eof()

@@ -310,6 +310,26 @@ def test_logs_are_rotated_and_outlive_containers_and_kubelet(cluster: Cluster, n
     eventually_sync(lambda: not containers("ended"), "what was left of a pod that had ended goes with it", within=10)
 
 
+def test_logs_are_followed_over_rotations(cluster: Cluster, namespace: str) -> None:
+    """Each line once, in order: kuberuntime/logs/logs.go goes on with the next file when one was put aside."""
+    lines = 5000
+    script = (
+        f"sleep 3; i=0; while [ $i -lt {lines} ]; do i=$((i+1)); echo line $i; "
+        "[ $((i % 50)) = 0 ] && usleep 20000; done; echo done >&2"
+    )
+    with kubelet.settings(cluster, containerLogMaxSize="50Ki", containerLogMaxFiles=3):
+        cluster.apply(json.dumps(pod("talker", script, restartPolicy="Never")), namespace)
+        eventually_sync(
+            lambda: found(cluster, namespace)["talker"]["status"]["phase"] == "Running", "it runs", within=30
+        )
+        followed = cluster.kubectl("logs", "-f", "talker", namespace=namespace, timeout=120).stdout.splitlines()
+        assert followed == [*(f"line {n}" for n in range(1, lines + 1)), "done"]
+        kept = cluster.kubectl("logs", "talker", namespace=namespace).stdout.splitlines()
+        assert 10 < len(kept) < lines / 2, "files were put aside"
+        assert kept == followed[-len(kept) :]
+        assert cluster.kubectl("logs", "talker", "--tail=900", namespace=namespace).stdout.splitlines() == kept[-900:]
+
+
 def test_a_kubelet_does_not_start_with_what_it_does_not_know(tmp_path: Path) -> None:
     """Upstream decodes its configuration strictly (pkg/kubelet/kubeletconfig/configfiles)."""
     file = tmp_path / "kubelet.yaml"

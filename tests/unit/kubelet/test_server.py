@@ -6,7 +6,7 @@ Sources: pkg/kubelet/server/{auth,server}.go, KEP-2862, kubelet_pods.go (validat
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 
 from api.errors import ApiError, BadRequest, Forbidden, InternalError, Invalid, ServiceUnavailable, Unauthorized
 from client.clock import FakeClock
+from kubelet.logs.entries import Wanted
 from kubelet.server import container_logs
 from kubelet.server.auth import Access, User, bearer, certified, subresources
 from kubelet.server.node import _below, claims
@@ -177,15 +178,16 @@ def test_which_container_a_log_request_means() -> None:
     assert str(raised.value) == 'previous terminated container "app" in pod "web" not found'
 
 
-def test_log_parameters() -> None:
-    query = {"follow": "true", "tailLines": "5", "sinceSeconds": "10", "timestamps": "true"}
-    made = container_logs.docker_parameters(query, NOW)
-    assert (made["follow"], made["tail"], made["timestamps"]) == ("1", "5", "1")
-    assert float(made["since"]) == NOW.timestamp() - 10
-    only = container_logs.docker_parameters({"stream": "Stderr"}, NOW)
-    assert (only["stdout"], only["stderr"]) == ("0", "1")
-    assert "tail" not in container_logs.docker_parameters({"tail": "all"}, NOW)
-    assert container_logs.docker_parameters({"tailLines": "0"}, NOW)["tail"] == "0"
+def test_what_of_a_log_is_wanted() -> None:
+    query = {"follow": "true", "tailLines": "5", "sinceSeconds": "10", "timestamps": "true", "limitBytes": "7"}
+    since = NOW - timedelta(seconds=10)
+    assert container_logs.wanted(query, NOW) == Wanted(since=since, tail=5, timestamps=True, follow=True, limit=7)
+    assert container_logs.wanted({"stream": "Stderr"}, NOW) == Wanted(stdout=False)
+    assert container_logs.wanted({"tail": "all"}, NOW).tail is None
+    assert container_logs.wanted({"tailLines": "0"}, NOW).tail == 0
+    assert container_logs.wanted({"sinceTime": "2026-01-02T03:04:05+01:00"}, NOW).since == datetime(
+        2026, 1, 2, 2, 4, 5, tzinfo=UTC
+    )
 
 
 @pytest.mark.parametrize(
