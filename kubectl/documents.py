@@ -57,10 +57,10 @@ def _files(path: Path, given: str, recursive: bool) -> list[Path]:
 
 
 def parse(source: str, text: str) -> Iterator[Any]:
-    """Raw documents of one file. Which format a document has shows in its first character."""
+    """Raw documents of one file. One that begins with a brace is JSON, unless it can only be YAML."""
     for part in split_documents(text):
         if part.lstrip()[:1] == "{":
-            yield from _parse_json(source, part)
+            yield from _parse_braces(source, part)
             continue
         try:
             document = load(part)
@@ -68,6 +68,20 @@ def parse(source: str, text: str) -> Iterator[Any]:
             raise CliError(f"error parsing {source}: error converting YAML to JSON: {error}") from error
         if document is not None:
             yield document
+
+
+def _parse_braces(source: str, text: str) -> Iterator[Any]:
+    """Where both readings fail, the first tells why (YAMLOrJSONDecoder)."""
+    documents = _parse_json(source, text)
+    try:
+        first = next(documents)
+    except CliError as error:
+        try:
+            first = load(text)
+        except YAMLError:
+            raise error from None
+    yield first
+    yield from documents
 
 
 def _parse_json(source: str, text: str) -> Iterator[Any]:
