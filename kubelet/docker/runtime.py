@@ -148,6 +148,14 @@ class DockerRuntime:
             if "is already in progress" not in str(error):
                 raise
 
+    async def knows(self, container_id: str) -> bool:
+        """Whether there is a container whose id begins so, ours or not."""
+        try:
+            await self._run(self._look, lambda c: c.inspect_container(container_id))
+        except Missing:
+            return False
+        return True
+
     async def find(self, name: str) -> Container | None:
         """Our container of that name."""
         try:

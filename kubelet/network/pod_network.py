@@ -20,7 +20,7 @@ from typing import Any
 from api.meta import Obj
 from client import log
 from kubelet.docker.labels import NETWORK
-from kubelet.docker.runtime import DockerRuntime, Refused
+from kubelet.docker.runtime import DockerRuntime, Refused, RuntimeFailure
 from kubelet.network import netlink
 from kubelet.pods.model import Container
 
@@ -122,9 +122,10 @@ class PodNetwork:
         """
         await self._ready.wait()
         for port in self._before - {_port(sandbox) for sandbox in self._sandboxes()}:
-            _log.info("a port is left of a pod that is not there", port=port)
-            with suppress(OSError):  # gone by itself
-                await asyncio.to_thread(netlink.disconnect, port)
+            with suppress(RuntimeFailure, OSError):  # OSError: it has gone by itself
+                if not await self._runtime.knows(port.removeprefix(_PORT)):
+                    _log.info("a port is left of a pod that is not there", port=port)
+                    await asyncio.to_thread(netlink.disconnect, port)
         for sandbox in list(self._sandboxes()):
             try:
                 await self.connect(sandbox)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast
 
 import pytest
 
-from kubelet.docker.runtime import Refused
+from kubelet.docker.runtime import Refused, Unreachable
 from kubelet.network import netlink
 from kubelet.network.pod_network import PodNetwork, free_address, publishes_host_ports
 from kubelet.pods.model import SANDBOX, Container
@@ -54,6 +54,7 @@ class Docker:
 
     def __init__(self, pool: dict[str, str] | None = None, containers: dict[str, Any] | None = None) -> None:
         self.there = {"IPAM": {"Config": [pool]}, "Containers": containers or {}} if pool else None
+        self.unlisted: dict[str, bool | None] = {}
 
     async def engine_version(self) -> tuple[int, ...]:
         return (20, 10)
@@ -66,6 +67,12 @@ class Docker:
 
     async def remove_network(self, _: str) -> None:
         self.there = None
+
+    async def knows(self, container_id: str) -> bool:
+        known = self.unlisted.get(container_id, False)
+        if known is None:
+            raise Unreachable("away")
+        return known
 
 
 async def network(docker: Docker, *sandboxes: Container) -> PodNetwork:
@@ -144,7 +151,7 @@ async def test_one_that_could_not_be_plugged_in_is_tried_again(monkeypatch: pyte
 
 async def test_ports_of_sandboxes_that_docker_has_lost_are_pulled(monkeypatch: pytest.MonkeyPatch) -> None:
     pulled: list[str] = []
-    found = {"spn" + "i" * 11, "spn" + "j" * 11, "spn" + "k" * 11}
+    found = {"spn" + digit * 11 for digit in "ijkno"}
     monkeypatch.setattr(netlink, "links", lambda prefix: {name for name in found if name.startswith(prefix)})
     monkeypatch.setattr(netlink, "connect", lambda *_: None)
 
@@ -154,7 +161,9 @@ async def test_ports_of_sandboxes_that_docker_has_lost_are_pulled(monkeypatch: p
             raise OSError("no such device")
 
     monkeypatch.setattr(netlink, "disconnect", disconnect)
-    ours = await network(Docker(), RUNNING)
+    docker = Docker()
+    docker.unlisted = {"n" * 11: True, "o" * 11: None}
+    ours = await network(docker, RUNNING)
     found.add("spn" + "l" * 11)  # by now pods may be plugged in that are not known yet
     await ours.adopt()
     assert sorted(pulled) == ["spn" + "j" * 11, "spn" + "k" * 11]
