@@ -8,12 +8,17 @@ from typing import Any
 from deploy.machine import Machines
 from tests.e2e import manifests
 from tests.e2e.manifests import SLEEP, documents, pod, shell
-from tests.harness.cluster import Cluster, condition, get_text
+from tests.harness.cluster import HELLO, Cluster, condition, get_text
 from tests.harness.eventually import eventually_sync
 
 
 def _nodes_of(pods: list[dict[str, Any]]) -> Counter[str]:
     return Counter(p["spec"]["nodeName"] for p in pods)
+
+
+def _fetch(cluster: Cluster, namespace: str, client: str, host: str) -> str:
+    command = ["exec", client, "--", "timeout", "5", "wget", "-qO-", f"http://{host}"]
+    return cluster.kubectl(*command, namespace=namespace, check=False).stdout
 
 
 def test_six_replicas_are_spread(cluster: Cluster, namespace: str) -> None:
@@ -32,8 +37,7 @@ def test_pods_reach_each_other_and_services_across_nodes(cluster: Cluster, names
         cluster.wait_ready(f"app=client-{index}", 1, namespace)
 
         def fetch(host: str, index: int = index) -> str:
-            command = ["exec", f"client-{index}", "--", "timeout", "5", "wget", "-qO-", f"http://{host}"]
-            return cluster.kubectl(*command, namespace=namespace, check=False).stdout
+            return _fetch(cluster, namespace, f"client-{index}", host)
 
         for server in servers:
             ip, name = server["status"]["podIP"], server["metadata"]["name"]
@@ -56,12 +60,36 @@ def test_names_resolve_in_pods(cluster: Cluster, namespace: str) -> None:
     cluster.wait_ready("app=web", 2, namespace)
     cluster.wait_ready("app=client", 1, namespace)
 
-    def fetch(host: str) -> str:
-        command = ["exec", "client", "--", "timeout", "5", "wget", "-qO-", f"http://{host}"]
-        return cluster.kubectl(*command, namespace=namespace, check=False).stdout
-
     for host in ("web", f"web.{namespace}", f"web.{namespace}.svc.cluster.local"):
-        eventually_sync(lambda host=host: fetch(host).startswith("Hello from"), f"{host} resolves and answers")
+        eventually_sync(
+            lambda host=host: _fetch(cluster, namespace, "client", host).startswith("Hello from"),
+            f"{host} resolves and answers",
+        )
+
+
+def test_a_host_port_is_reached_from_other_nodes(cluster: Cluster, namespace: str) -> None:
+    """ContainerPort.hostPort (core/v1 types.go) is exposed on the host: from a pod elsewhere, from another node itself,
+    and from outside."""
+    names = sorted(n["metadata"]["name"] for n in cluster.items("nodes"))
+    published = {"name": "web", "image": HELLO, "ports": [{"containerPort": 8080, "hostPort": 30199}]}
+    cluster.apply(
+        documents(
+            pod("server", published, nodeName=names[0]),
+            pod("pod-client", shell(SLEEP), nodeName=names[1]),
+            pod("node-client", shell(SLEEP), nodeName=names[2], hostNetwork=True),
+        ),
+        namespace,
+    )
+    for name in ("server", "pod-client", "node-client"):
+        cluster.wait_ready(f"app={name}", 1, namespace)
+    (server,) = (n for n in cluster.items("nodes") if n["metadata"]["name"] == names[0])
+    ip = next(a["address"] for a in server["status"]["addresses"] if a["type"] == "InternalIP")
+    for client in ("pod-client", "node-client"):
+        eventually_sync(
+            lambda client=client: _fetch(cluster, namespace, client, f"{ip}:30199").startswith("Hello from server"),
+            f"{client} is answered",
+        )
+    assert get_text(f"http://{ip}:30199").startswith("Hello from server")
 
 
 def test_a_lost_nodes_pods_move_and_no_double_remains(cluster: Cluster, namespace: str) -> None:
