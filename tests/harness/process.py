@@ -6,6 +6,7 @@ the end of its output.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -25,6 +26,15 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def sockets(pid: int) -> list[str]:
+    """The sockets that a process holds. One that it closes while they are listed is not among them."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(entry))
+    return [name for name in found if name.startswith("socket:")]
 
 
 class Process:

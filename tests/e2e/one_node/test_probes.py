@@ -14,6 +14,7 @@ from tests.e2e import manifests
 from tests.e2e.manifests import HELLO, SLEEP, documents, pod, shell
 from tests.harness.cluster import Cluster, condition, statuses
 from tests.harness.eventually import eventually_sync
+from tests.harness.process import sockets
 
 Obj = dict[str, Any]
 
@@ -271,7 +272,7 @@ def test_the_end_of_containers(cluster: Cluster, namespace: str, tmp_path: Path)
         namespace,
     )  # fmt: skip
     pods = {p["metadata"]["name"]: p for p in cluster.wait_ready(f"app in ({','.join(cases)})", len(cases), namespace)}
-    kubelet = Path(f"/proc/{cluster.pid('-m', 'kubelet')}")
+    kubelet = cluster.pid("-m", "kubelet")
     cluster.kubectl("delete", "pod", "patient", "--wait=false", namespace=namespace)
     forced = pods.pop("forced")
     cluster.kubectl("delete", "pod", "forced", "--force", "--grace-period=0", "--wait=false", namespace=namespace)
@@ -306,8 +307,7 @@ def test_the_end_of_containers(cluster: Cluster, namespace: str, tmp_path: Path)
     cluster.docker("kill", cluster.container(forced, "main"))
 
     def quiet() -> bool:
-        sockets = [fd for fd in (kubelet / "fd").iterdir() if "socket" in os.readlink(fd)]
-        return len(sockets) < 40 and len(list((kubelet / "task").iterdir())) < 40
+        return len(sockets(kubelet)) < 40 and len(os.listdir(f"/proc/{kubelet}/task")) < 40
 
     eventually_sync(quiet, "hooks and probes leave no connections and threads behind", within=20)
     cluster.docker("rmi", image)
