@@ -126,7 +126,7 @@ async def test_the_apiserver_dies_and_the_next_pod_is_placed_within_seconds_of_i
         return True
 
     await eventually(created, "the apiserver takes a pod again")
-    await nodes.placed(1, within=5)
+    await nodes.placed(1, within=10)
 
 
 async def test_the_scheduler_dies_and_the_next_one_leads_without_waiting_for_the_lease(
