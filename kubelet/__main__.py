@@ -17,7 +17,7 @@ sys.modules["charset_normalizer"] = cast(Any, None)
 warnings.filterwarnings("ignore", "Unable to find acceptable character detection dependency")
 
 from client import daemon
-from kubelet import agent
+from kubelet import agent, flags
 
 if _certificates is None:
     del os.environ["SSL_CERT_FILE"]
@@ -27,7 +27,7 @@ else:
 
 def main() -> int:
     parser = daemon.flags("kubelet", "Runs the pods that are bound to this node.", healthz_port=10248)
-    agent.add_flags(parser)
+    flags.add_flags(parser)
     return daemon.run("kubelet", agent.serve, parser)
 
 

@@ -67,6 +67,10 @@ class DockerImages:
         """A directory on the file system that holds the images."""
         return Path((await self._runtime.info())["DockerRootDir"])
 
+    async def usage(self) -> tuple[Path, int]:
+        """`disk`, and how many bytes all images take."""
+        return await self.disk(), sum(image.size for image in await self.all())
+
     async def pull(
         self, reference: str, auth: Mapping[str, str] | None, heard: Callable[[Obj], None], patience: float = _PATIENCE
     ) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import platform
 from collections.abc import Callable, Collection
-from pathlib import Path
 
 from api.builtin import NODES
 from api.errors import ApiError, Conflict
@@ -29,7 +28,6 @@ from kubelet.node.machine import machine
 from kubelet.node.registration import default_labels, new_node, register
 from kubelet.node.resources import allocatable
 from kubelet.pods.facts import Facts
-from kubelet.volumes.manager import Volumes
 
 _log = log.get("node")
 _RETRY_SECONDS = 1.0
@@ -45,18 +43,16 @@ class NodeAgent:
         network: PodNetwork,
         informer: Informer,
         facts: Facts,
-        volumes: Volumes,
         recorder: EventRecorder,
         clock: Clock,
         *,
-        root: Path,
         port: int,
         labels: dict[str, str],
     ) -> None:
         self._client, self._runtime, self._informer, self._facts = client, runtime, informer, facts
         self._network, self._docker_images = network, images
-        self._volumes, self._recorder, self._clock = volumes, recorder, clock
-        self._root, self._port, self._labels = root, port, labels
+        self._recorder, self._clock = recorder, clock
+        self._root, self._port, self._labels = facts.root, port, labels
         self._configuration = facts.configuration
         self._network_error = "waiting for the node's pod CIDR"
         self._runtime_error = "container runtime status check may not have completed yet"
@@ -64,7 +60,7 @@ class NodeAgent:
         self._changed = asyncio.Event()
         self._engine = ""
         self._images: list[Image] = []
-        self._machine = machine(root)
+        self._machine = machine(facts.root)
         self._round = 0
         self._unschedulable = False
         self.pressure: Callable[[], Collection[str] | None] = lambda: None
@@ -196,7 +192,7 @@ class NodeAgent:
         """At the machine and at Docker."""
         self._machine = await asyncio.to_thread(machine, self._root)
         self._facts.memory = self._machine.memory
-        self._facts.allocatable = self._volumes.node_allocatable = allocatable(self._machine, self._configuration)
+        self._facts.allocatable = allocatable(self._machine, self._configuration)
         try:
             if not self._engine or self._runtime_error:
                 self._engine = ".".join(str(p) for p in await self._runtime.engine_version())

@@ -14,15 +14,23 @@ from kubelet.network.names import NOWHERE, Resolver, parse_resolver
 class Facts:
     node_name: str
     host_ip: str
-    cluster_dns: tuple[str, ...]
-    cluster_domain: str
+    root: Path
+    """The kubelet's directory."""
+    configuration: Configuration = field(default_factory=Configuration)
     memory: int = 0
+    """Bytes. This and the next are the node agent's to keep true."""
     allocatable: Mapping[str, str] = field(default_factory=dict)
     lower_oom_score: bool = True
     selinux: bool = False
     app_armor: bool = False
-    root: Path = Path("/var/lib/kubelet")
-    configuration: Configuration = field(default_factory=Configuration)
+
+
+def discover(node_name: str, host_ip: str, root: Path, configuration: Configuration) -> Facts:
+    """With what this machine says about itself."""
+    return Facts(
+        node_name, host_ip, root, configuration,
+        lower_oom_score=may_lower_oom_score(), selinux=has_selinux(), app_armor=has_app_armor(),
+    )  # fmt: skip
 
 
 def may_lower_oom_score() -> bool:

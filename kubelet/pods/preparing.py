@@ -58,7 +58,7 @@ class Preparing:
             app_armor=facts.app_armor,
             seccomp_default=facts.configuration.seccomp_default,
             log={"max-size": str(facts.configuration.log_size), "max-file": str(facts.configuration.log_files)},
-            cluster_domain=facts.cluster_domain,
+            cluster_domain=facts.configuration.cluster_domain,
         )
 
     async def sandbox(self, pod: Obj, image: str) -> Surroundings:
@@ -168,12 +168,12 @@ class Preparing:
             self._recorder.event(pod, "Warning", reason, message)
 
     def _write_names(self, pod: Obj, ips: tuple[str, ...]) -> list[tuple[str, str]]:
-        facts, directory = self._facts, self._volumes.pod_directory(pod["metadata"]["uid"])
+        configuration, directory = self._facts.configuration, self._volumes.pod_directory(pod["metadata"]["uid"])
         directory.mkdir(parents=True, exist_ok=True)
         machine = read(Path("/etc/hosts")) if pod["spec"].get("hostNetwork") else ""
-        host = host_resolver(facts.configuration.resolv_conf)
-        resolver, events = names.pod_resolver(pod, host, facts.cluster_dns, facts.cluster_domain)
-        hosts = names.hosts_file(pod, ips, facts.cluster_domain, machine)
+        host = host_resolver(configuration.resolv_conf)
+        resolver, events = names.pod_resolver(pod, host, configuration.cluster_dns, configuration.cluster_domain)
+        hosts = names.hosts_file(pod, ips, configuration.cluster_domain, machine)
         wanted = {directory / "etc-hosts": hosts, directory / "resolv.conf": resolver.text()}
         missing = {file: text for file, text in wanted.items() if not file.exists() or file.read_text() != text}
         for file, text in missing.items():

@@ -21,6 +21,7 @@ from api.meta import Obj
 from client import log
 from client.clock import Clock
 from client.http import ApiClient
+from kubelet.configuration import Configuration
 
 _log = log.get("server")
 _MOST = 2000
@@ -79,11 +80,8 @@ def subresources(path: str) -> tuple[str, ...]:
 
 
 class Access:
-    """`ttls` are how long, in seconds, a token's review, a yes and a no are believed."""
-
-    def __init__(self, client: ApiClient, node_name: str, clock: Clock, ttls: tuple[float, float, float]) -> None:
-        self._client, self._node, self._clock = client, node_name, clock
-        self._token_ttl, self._yes_ttl, self._no_ttl = ttls
+    def __init__(self, client: ApiClient, node_name: str, configuration: Configuration, clock: Clock) -> None:
+        self._client, self._node, self._configuration, self._clock = client, node_name, configuration, clock
         self._kept: dict[Hashable, tuple[float, Any]] = {}
         self._asked: dict[Hashable, asyncio.Future[tuple[float, Any]]] = {}
 
@@ -107,11 +105,13 @@ class Access:
         async def ask() -> tuple[float, User | None]:
             status = await self._review("authentication", "TokenReview", {"token": token})
             if not status.get("authenticated"):
-                return self._token_ttl, None
+                return self._configuration.token_review_seconds, None
             told = status.get("user") or {}
             groups = dict.fromkeys([*(told.get("groups") or ()), "system:authenticated"])
             extra = {key: tuple(values) for key, values in (told.get("extra") or {}).items()}
-            return self._token_ttl, User(told.get("username", ""), tuple(groups), told.get("uid", ""), extra)
+            return self._configuration.token_review_seconds, User(
+                told.get("username", ""), tuple(groups), told.get("uid", ""), extra
+            )
 
         try:
             found: User | None = await self._answer(sha256(token.encode()).digest(), ask)
@@ -131,7 +131,7 @@ class Access:
                 "resourceAttributes": {**wanted, "verb": verb, "subresource": subresource},
             }
             allowed = bool((await self._review("authorization", "SubjectAccessReview", spec)).get("allowed"))
-            return self._yes_ttl if allowed else self._no_ttl, allowed
+            return self._configuration.allowed_seconds if allowed else self._configuration.denied_seconds, allowed
 
         extra = tuple(sorted(user.extra.items()))
         try:

@@ -21,6 +21,7 @@ from client import log
 from client.clock import Clock
 from kubelet.docker.config.parts import Mount
 from kubelet.pods import pod_cgroup
+from kubelet.pods.facts import Facts
 from kubelet.pods.lookup import Lookup
 from kubelet.volumes import claims, container_mounts, kinds, mounts
 from kubelet.volumes.base import Context, Objects, VolumeError
@@ -43,16 +44,14 @@ class _NotYet(Exception):
 
 
 class Volumes:
-    def __init__(self, root: Path, lookup: Lookup, clock: Clock, export: Export) -> None:
-        self._root, self._lookup, self._clock = root, lookup, clock
-        self._images = ImageVolumes(root, export)
+    def __init__(self, facts: Facts, lookup: Lookup, clock: Clock, export: Export) -> None:
+        self._facts, self._root, self._lookup, self._clock = facts, facts.root, lookup, clock
+        self._images = ImageVolumes(facts.root, export)
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._sources: dict[tuple[str, str], Source] = {}
         """What claims were found to be, by uid of the pod and name of its volume."""
         self._slow: dict[Path, asyncio.Task[None]] = {}
         self._waiting_since: dict[str, float] = {}
-        self.host_ip = ""
-        self.node_allocatable: Mapping[str, str] = {}
 
     def pod_directory(self, uid: str) -> Path:
         return self._root / "pods" / uid
@@ -138,7 +137,7 @@ class Volumes:
         await kinds.set_up(self._context(pod, self._lookup), source, directory)
 
     def _context(self, pod: Obj, objects: Objects) -> Context:
-        return Context(pod, objects, self.host_ip, self.node_allocatable)
+        return Context(pod, objects, self._facts.host_ip, self._facts.allocatable)
 
     def _path(self, uid: str, source: Source) -> Path:
         return kinds.place(self.pod_directory(uid), source)

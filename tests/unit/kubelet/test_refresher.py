@@ -14,6 +14,7 @@ from api.errors import Unauthorized
 from api.meta import Obj
 from client.clock import FakeClock
 from client.informer import Informer
+from kubelet.pods.facts import Facts
 from kubelet.volumes import mounts
 from kubelet.volumes.manager import Volumes
 from kubelet.volumes.refresher import Refresher
@@ -73,7 +74,7 @@ class Node:
         self.clock, self.server = FakeClock(), Server()
         lookup = cast(Any, self.server)
         self.pods = Informer(lookup, PODS, clock=self.clock, indexers={"uid": lambda p: [p["metadata"]["uid"]]})
-        self.volumes = Volumes(root, lookup, self.clock, cast(Any, None))
+        self.volumes = Volumes(Facts("n1", "192.0.2.1", root), lookup, self.clock, cast(Any, None))
         self.retried: list[str] = []
         self._revision = 1
         self.refresher = Refresher(lookup, self.pods, lookup, self.volumes, self.clock, 60, self.retried.append)

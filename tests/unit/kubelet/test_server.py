@@ -14,6 +14,7 @@ import pytest
 
 from api.errors import ApiError, BadRequest, Forbidden, InternalError, Invalid, ServiceUnavailable, Unauthorized
 from client.clock import FakeClock
+from kubelet.configuration import Configuration
 from kubelet.logs.entries import Wanted
 from kubelet.server import container_logs
 from kubelet.server.auth import Access, User, bearer, certified, subresources
@@ -93,7 +94,7 @@ class Answer:
 
 def door(*granted: tuple[str, str, str]) -> tuple[Access, Apiserver, FakeClock]:
     server, clock = Apiserver(*granted), FakeClock()
-    return Access(server, "one", clock, (120, 300, 30)), server, clock  # type: ignore[arg-type]  # the one method it has
+    return Access(server, "one", Configuration(), clock), server, clock  # type: ignore[arg-type]  # the one method it has
 
 
 async def test_a_token_is_reviewed_once_for_a_while() -> None:

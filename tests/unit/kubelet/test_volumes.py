@@ -16,6 +16,7 @@ from api.errors import Forbidden
 from api.meta import Obj
 from client.clock import FakeClock
 from kubelet.pods.environment import ConfigError
+from kubelet.pods.facts import Facts
 from kubelet.volumes import (
     atomic,
     claims,
@@ -76,7 +77,7 @@ def using(*volumes: Obj, **spec: Any) -> Obj:
 class Node:
     def __init__(self, root: Path, **found: Obj) -> None:
         self.clock, self.objects = FakeClock(), Objects(**found)
-        self.volumes = Volumes(root, cast(Any, self.objects), self.clock, no_images)
+        self.volumes = Volumes(Facts("n1", "192.0.2.1", root), cast(Any, self.objects), self.clock, no_images)
         self.said: list[str] = []
 
     async def fails(self, obj: Obj) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from api.meta import Obj
 from client.clock import FakeClock
+from kubelet.configuration import Configuration
 from kubelet.docker.inspection import Event
 from kubelet.docker.labels import CONTAINER_NAME, POD_UID, RESTART_COUNT, SANDBOX_ID, SPEC_HASH
 from kubelet.docker.observer import Observer
@@ -152,8 +153,9 @@ class Node:
         client = cast(Any, self.api)
         recorder = cast(Any, self.recorder)
         self.observer = Observer(runtime, self.clock)
-        volumes = Volumes(root, cast(Any, None), self.clock, cast(Any, None))
-        facts = Facts("n1", "192.0.2.1", ("10.96.0.10",), "cluster.local")
+        settings = Configuration(cluster_dns=("10.96.0.10",), cluster_domain="cluster.local")
+        facts = Facts("n1", "192.0.2.1", root, settings)
+        volumes = Volumes(facts, cast(Any, None), self.clock, cast(Any, None))
         runner = Runner(
             runtime, self.observer, images(Registry(None, set()), root, self.clock), volumes, cast(Any, None),
             PodNetwork(runtime, self.observer.sandboxes), list, recorder, facts, self.clock,
