@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import json
 import ssl
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -87,6 +89,13 @@ class ApiServer(Process):
 
     def anonymous(self) -> RestConfig:
         return self._config()
+
+    def audited(self) -> list[dict[str, Any]]:
+        """The events in audit.log so far. Those of the last moments may be missing: a request is noted once it has been
+        answered."""
+        log = self.directory / "audit.log"
+        whole, _, _ = (log.read_text() if log.exists() else "").rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def kubeconfig(self, config: RestConfig, name: str = "admin") -> Path:
         """`config` as a file, for programs."""

@@ -57,11 +57,11 @@ def kubectl(audited: ApiServer, namespace: str) -> Kubectl:
 @pytest.fixture
 def events(audited: ApiServer) -> Events:
     """Those that have these values, as soon as there is one."""
-    log = audited.directory / "audit.log"
 
     def found(**wanted: Any) -> list[dict[str, Any]]:
-        every = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-        return [event for event in every if wanted.items() <= {**event, **event.get("objectRef", {})}.items()]
+        return [
+            event for event in audited.audited() if wanted.items() <= {**event, **event.get("objectRef", {})}.items()
+        ]
 
     def wait(**wanted: Any) -> list[dict[str, Any]]:
         return eventually_sync(lambda: found(**wanted), f"an event of {wanted}")
@@ -171,5 +171,4 @@ def test_what_waits_is_written_before_the_server_ends(
     ids = [http.get("/version").headers["audit-id"] for _ in range(50)]
     http.close()
     audited.stop()
-    noted = {json.loads(line)["auditID"] for line in (audited.directory / "audit.log").read_text().splitlines()}
-    assert noted.issuperset(ids)
+    assert {event["auditID"] for event in audited.audited()}.issuperset(ids)

@@ -7,7 +7,6 @@ https://kubernetes.io/docs/tasks/configure-pod-container/enforce-standards-admis
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 
 from tests.harness.apiserver import ApiServer
 from tests.harness.etcd import EtcdServer
+from tests.harness.eventually import eventually_sync
 from tests.harness.upstream import Kubectl
 from tests.integration.manifests import pod
 
@@ -106,14 +106,18 @@ def test_a_configured_cluster(configured: ApiServer, namespace: str) -> None:
     assert boss.run("apply", "-f", "-", stdin=privileged("bad")).ok().stderr == ""
     web = pod("web") | {"apiVersion": "v1", "kind": "PodTemplate", "template": {"spec": privileged("")["spec"]}}
     assert kubectl.run("create", "-f", "-", stdin={k: v for k, v in web.items() if k != "spec"}).ok().stderr != ""
-    events = [json.loads(line) for line in (configured.directory / "audit.log").read_text().splitlines()]
-    noted = {
-        (event["objectRef"]["resource"], event["objectRef"].get("name"), event["user"]["username"]): {
-            key.removeprefix(f"{PREFIX}/"): value for key, value in event["annotations"].items() if PREFIX in key
+
+    def creations() -> dict[tuple[str, str, str], dict[str, str]]:
+        return {
+            (event["objectRef"]["resource"], event["objectRef"].get("name"), event["user"]["username"]): {
+                key.removeprefix(f"{PREFIX}/"): value for key, value in event["annotations"].items() if PREFIX in key
+            }
+            for event in configured.audited()
+            if event["verb"] == "create" and event["objectRef"].get("namespace") == namespace
         }
-        for event in events
-        if event["verb"] == "create" and event["objectRef"].get("namespace") == namespace
-    }
+
+    eventually_sync(lambda: len(creations()) == 4, "all are noted")
+    noted = creations()
     breaks = 'PodSecurity "baseline:latest": privileged (container "main" must not set securityContext.privileged=true)'
     assert noted[("pods", "bad", "kubernetes-admin")] == {
         "enforce-policy": "baseline:latest", "audit-violations": f"would violate {breaks}",
