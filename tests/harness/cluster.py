@@ -109,6 +109,14 @@ class Cluster:
     def events(self, namespace: str, reason: str) -> list[Obj]:
         return [e for e in self.items("events", namespace=namespace) if e.get("reason") == reason]
 
+    def told(self, namespace: str, reason: str, name: str = "") -> list[Obj]:
+        """The events once there are any, of one object or of all: they come a moment after what they tell of."""
+
+        def found() -> list[Obj]:
+            return [e for e in self.events(namespace, reason) if not name or e["involvedObject"]["name"] == name]
+
+        return eventually_sync(found, f"{reason} is told of {name or 'something'}", within=30)
+
     @contextmanager
     def namespace(self, name: str) -> Iterator[str]:
         self.kubectl("create", "-f", "-", stdin=json.dumps(

@@ -362,7 +362,7 @@ def test_what_the_nodes_owner_decides(cluster: Cluster, namespace: str) -> None:
     assert printed["unsafe"] == "10000\n"
     assert int(table(printed["forks"])["FORKS"]) < 20
     assert table(printed["default"])["Seccomp"] == "2"
-    told = cluster.events(namespace, "MissingClusterDNS")
+    told = cluster.told(namespace, "MissingClusterDNS")
     assert 'cannot create Pod using "ClusterFirst" policy. Falling back to "Default" policy.' in told[0]["message"]
 
 

@@ -48,8 +48,7 @@ class Pods:
         return [e["message"] for e in found if e["involvedObject"]["name"] == name]
 
     def told(self, name: str, reason: str) -> list[str]:
-        """Events may come a moment later."""
-        return eventually_sync(lambda: self.events(name, reason), f"{reason} of {name}", within=30)
+        return [e["message"] for e in self.cluster.told(self.namespace, reason, name)]
 
 
 def inits(found: Obj) -> dict[str, Obj]:

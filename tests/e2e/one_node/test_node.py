@@ -136,7 +136,8 @@ def test_local_storage_has_limits(cluster: Cluster, namespace: str) -> None:
     for name, message in messages.items():
         assert (pods[name]["status"]["reason"], pods[name]["status"]["message"]) == ("Evicted", message)
         assert condition(pods[name], "DisruptionTarget") == "missing", "nothing but itself disrupted it"
-    assert {e["message"] for e in cluster.events(namespace, "Evicted")} == set(messages.values())
+        assert {e["message"] for e in cluster.told(namespace, "Evicted", name)} == {message}
+    assert {e["involvedObject"]["name"] for e in cluster.events(namespace, "Evicted")} == messages.keys()
     assert pods["large"]["status"]["phase"] == "Running"
 
 
@@ -183,14 +184,13 @@ def test_memory_pressure_evicts_in_order(cluster: Cluster, namespace: str, alone
             status["message"],
         )
         assert pods["critical"]["status"]["phase"] == "Running"
-        event = next(
-            e for e in cluster.events(namespace, "Evicted") if e["involvedObject"]["name"] == "large"
-        )  # fmt: skip
+        event = cluster.told(namespace, "Evicted", "large")[0]
         assert event["type"] == "Warning" and event["message"] == status["message"]
         assert event["metadata"]["annotations"].keys() == {
             "offending_containers", "offending_containers_usage", "starved_resource",
         }  # fmt: skip
-        assert {"NodeHasInsufficientMemory", "EvictionThresholdMet"} <= node_events(cluster)
+        wanted = {"NodeHasInsufficientMemory", "EvictionThresholdMet"}
+        eventually_sync(lambda: wanted <= node_events(cluster), "the node's events", within=20)
 
         late = pod("late", nodeName=cluster.node()["metadata"]["name"])
         cluster.apply(json.dumps(late), namespace)
@@ -264,7 +264,7 @@ def test_a_shutdown_waits_for_pods(cluster: Cluster, namespace: str, alone: None
         refused = failed(cluster, namespace, "late")["late"]["status"]
         assert refused["reason"] == "NodeShutdown"
         assert refused["message"] == f"{REJECTED}Pod was rejected as the node is shutting down."
-        assert "NodeShutdown" in node_events(cluster)
+        eventually_sync(lambda: "NodeShutdown" in node_events(cluster), "the node's event", within=20)
 
         machine.prepare_for_shutdown(False)
         eventually_sync(lambda: machine.locks == 1, "a lock is held again", within=10)

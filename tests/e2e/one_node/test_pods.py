@@ -60,7 +60,7 @@ def test_phases(cluster: Cluster, namespace: str) -> None:
     pending = cluster.get("pod", "pending", namespace=namespace)
     assert pending["status"]["phase"] == "Pending"
     assert condition(pending, "PodScheduled") == "False"
-    messages = [e["message"] for e in cluster.events(namespace, "FailedScheduling")]
+    messages = [e["message"] for e in cluster.told(namespace, "FailedScheduling")]
     assert any("0/1 nodes are available: 1 Insufficient cpu" in m for m in messages), messages
 
 
@@ -108,7 +108,7 @@ def test_a_crashing_container_backs_off(cluster: Cluster, namespace: str) -> Non
 
     eventually_sync(lambda: waiting(1, "10s"), "backing off for 10 s", within=30)
     eventually_sync(lambda: waiting(2, "20s"), "backing off for 20 s", within=40)
-    assert cluster.events(namespace, "BackOff")
+    cluster.told(namespace, "BackOff")
     listed = cluster.kubectl("get", "pod", "p", namespace=namespace).stdout
     assert "CrashLoopBackOff" in listed
     assert phase(cluster, namespace, "p") == "Running"
@@ -202,7 +202,7 @@ def test_probes_decide_on_readiness_and_restarts(cluster: Cluster, namespace: st
         return bool(status["restartCount"] == 1 and status["ready"])
 
     eventually_sync(restarted, "the failed liveness probe restarted it", within=30)
-    assert any("Liveness probe failed" in e["message"] for e in cluster.events(namespace, "Unhealthy"))
+    assert any("Liveness probe failed" in e["message"] for e in cluster.told(namespace, "Unhealthy", "alive"))
 
 
 def test_an_image_that_is_nowhere_is_reported(cluster: Cluster, namespace: str) -> None:

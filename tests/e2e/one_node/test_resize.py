@@ -52,11 +52,7 @@ def has(cluster: Cluster, namespace: str, name: str, resources: Obj) -> bool:
 
 
 def message(cluster: Cluster, namespace: str, reason: str, name: str) -> str:
-    def there() -> str:
-        found = [e for e in cluster.events(namespace, reason) if e["involvedObject"]["name"] == name]
-        return str(found[0]["message"]) if found else ""
-
-    return eventually_sync(there, f"{reason} of {name}", within=30)
+    return str(cluster.told(namespace, reason, name)[0]["message"])
 
 
 def test_pods_are_resized_where_they_run(cluster: Cluster, namespace: str) -> None:
