@@ -19,7 +19,7 @@ _RETRY_SECONDS = 2.0
 
 class Kills:
     def __init__(self, endings: Endings, memory: Memory, clock: Clock, ended: Callable[[], None]) -> None:
-        """`memory` is told when each is due; `ended` is called after every one."""
+        """`memory` is told when each is due and whether it is renewed; `ended` is called after every one."""
         self._endings, self._memory, self._clock, self._ended = endings, memory, clock, ended
         self._stops: dict[str, Stop] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -27,6 +27,8 @@ class Kills:
     def start(self, pod: Obj, kill: Kill) -> None:
         """One that is under way for the same container has less time from now on."""
         container_id = kill.container.id
+        if kill.renew:
+            self._memory.renewals.add(container_id)
         self._memory.kills[container_id] = self._clock.now() + timedelta(seconds=kill.grace)
         if container_id in self._stops:
             self._stops[container_id].shorten(kill.grace)

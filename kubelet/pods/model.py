@@ -5,6 +5,7 @@ Plain values. Nothing here talks to anyone.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -138,23 +139,29 @@ class PodContainers:
 
 @dataclass(frozen=True, slots=True)
 class BackOff:
-    """The crash-loop memory of one container: the delay its next crash must wait, and since when it counts."""
+    """The crash-loop memory of one container: the delay its next crash must wait, and since when it counts.
+
+    With another image or other resources it begins anew.
+    """
 
     delay: float
     updated: datetime
+    of: str = ""
+    """What `back_off_key` says of the container."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why the last try to make or start a container failed: what status shows as its waiting state.
 
-    `attempt` is the attempt that failed. The next try is due at `retry_at`.
+    `attempt` is the attempt that failed. The next try is due at `retry_at`, or as soon as the spec has another hash.
     """
 
     reason: str
     message: str
     attempt: int
     retry_at: datetime
+    spec_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +229,11 @@ def restart_policy(pod: Mapping[str, Any]) -> str:
 def spec_hash(container: Mapping[str, Any]) -> str:
     """Names what may change under a running container and asks for a new one: its image."""
     return sha256(f"{container['name']}|{container.get('image', '')}".encode()).hexdigest()[:16]
+
+
+def back_off_key(container: Mapping[str, Any]) -> str:
+    """Source: pkg/kubelet/container/helpers.go GetBackoffKey (less the pod's name: it is asked of one pod)."""
+    return f"{container.get('image', '')} {json.dumps(container.get('resources') or {}, sort_keys=True)}"
 
 
 def field_path(pod: Mapping[str, Any], name: str) -> str:

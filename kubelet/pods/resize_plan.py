@@ -158,12 +158,6 @@ def needs_restart(spec: Mapping[str, Any], container: Container) -> bool:
     return any(name in by_restart and any(want[f] != had[f] for f in fields) for name, fields in _FIELDS.items())
 
 
-def renewing(pod: Mapping[str, Any], observed: PodContainers) -> set[str]:
-    """Containers that start again however they ended, and whatever the pod's restart policy says of that."""
-    found = ((spec, observed.latest(spec["name"])) for spec in resizable(pod))
-    return {spec["name"] for spec, made in found if made is not None and needs_restart(spec, made)}
-
-
 def in_progress(pod: Mapping[str, Any], observed: PodContainers) -> bool:
     """A running container does not have yet what was granted."""
     for spec in resizable(pod):

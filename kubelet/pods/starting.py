@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from api.meta import Obj
@@ -15,7 +16,7 @@ from client.backoff import Backoff
 from kubelet.images.puller import Pulling
 from kubelet.pods.alarm import Alarm
 from kubelet.pods.kills import Kills
-from kubelet.pods.model import Container, Failure, find_container, grace_period
+from kubelet.pods.model import Container, Failure, find_container, grace_period, spec_hash
 from kubelet.pods.runner import TryFailed
 from kubelet.pods.shared import Shared
 from kubelet.pods.sync.plan import Kill, MakeSandbox, Memory, StartContainer
@@ -71,7 +72,8 @@ class Starting:
         except Pulling:
             return True  # after a failed pull, that is shown until this one is through
         except TryFailed as error:
-            self._memory.failures[name] = error.failure
+            wanted = find_container(pod, name) or {"name": name}
+            self._memory.failures[name] = replace(error.failure, spec_hash=spec_hash(wanted))
             if error.failure.reason == "RunContainerError" and action.back_off is not None:
                 self._memory.back_offs[name] = action.back_off
             self._news.set()
@@ -102,7 +104,7 @@ class Starting:
                 return False
             now = self._shared.observer.get(container.id)
         if now is not None and restarts(pod, spec, now.exit_code):
-            failure = Failure("PostStartHookError", why, action.attempt, self._shared.clock.now())
+            failure = Failure("PostStartHookError", why, action.attempt, self._shared.clock.now(), spec_hash(spec))
             self._memory.failures[action.name] = failure
         return True
 

@@ -164,6 +164,7 @@ class PodWorker:
             await self._begin(observed)
         if not self._is_leaving and await self.resizing.consider(self.pod):
             self._shared.room()
+        self._memory.renewals &= {container.id for container in observed.all()}
         pod, now = self.view, clock.now()
         if self._is_leaving:
             wind_down.begin(pod, self._memory, now)

@@ -14,9 +14,8 @@ from datetime import datetime
 from typing import Any
 
 from api.meta import Obj, is_deleting, rfc3339
-from kubelet.pods.model import PodContainers, is_terminal
+from kubelet.pods.model import PodContainers, is_terminal, spec_containers
 from kubelet.pods.qos import qos_class
-from kubelet.pods.resize_plan import renewing
 from kubelet.pods.status.conditions import conditions
 from kubelet.pods.status.containers import container_statuses
 from kubelet.pods.status.lost import settled
@@ -57,7 +56,8 @@ def build(
         if ending is not None and dead:
             status["phase"], status["reason"], status["message"] = "Failed", ending.reason, ending.message
         else:
-            status["phase"] = phase(pod, status, renewing(pod, observed), over=dead and is_deleting(pod))
+            renewing = {c["name"] for c in spec_containers(pod) if memory.renews(observed.latest(c["name"]))}
+            status["phase"] = phase(pod, status, renewing, over=dead and is_deleting(pod))
     resize = [] if status["phase"] in ("Succeeded", "Failed") else memory.resize.conditions()
     status["conditions"] = conditions(pod, status, observed, ending, resize, now)
     return status

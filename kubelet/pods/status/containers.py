@@ -123,7 +123,7 @@ def _status(
     if (result["lastState"].get("terminated") or {}).get("containerID") == result.get("containerID"):
         result["lastState"] = {}
     if not result["state"].get("running") and not over:
-        _fill_held_back(result, name, memory, plan)
+        _fill_held_back(result, name, memory, plan, waiting if memory.renews(latest) else "")
     if field_name == "ephemeralContainerStatuses":  # nobody asks whether they are ready
         result["ready"] = False
         del result["started"]
@@ -159,13 +159,16 @@ def _fill_vanished(
             result["lastState"] = {"terminated": unknown_end(_LOST)}
 
 
-def _fill_held_back(result: Obj, name: str, memory: Memory, plan: Plan) -> None:
-    """Why the container does not run, when it should: back-off or a failed try."""
+def _fill_held_back(result: Obj, name: str, memory: Memory, plan: Plan, renewed: str) -> None:
+    """Why the container does not run, when it should: back-off or a failed try, or that it is about to be started again
+    though it may have ended well (`renewed`, the reason to be told): what is told to have ended for good stays so."""
     failure = memory.failures.get(name)
     if name in plan.waiting:
         held: Obj = {"reason": "CrashLoopBackOff", "message": plan.waiting[name]}
     elif failure is not None:
         held = {"reason": failure.reason, "message": failure.message}
+    elif renewed:
+        held = {"reason": renewed}
     else:
         return
     if result["state"].get("terminated"):

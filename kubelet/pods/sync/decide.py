@@ -63,7 +63,7 @@ def decide(pod: Mapping[str, Any], observed: PodContainers, memory: Memory, now:
     _kill_strays(pod, observed, sandbox, memory, plan, now)
     _kill_by_probes(pod, observed, memory, plan, now)
     _resize(pod, observed, memory, plan, now)
-    if finished(pod, observed):
+    if finished(pod, observed, memory):
         return wind_down(pod, observed, memory, now, plan, finish=False)
     for container in spec_ephemeral_containers(pod):
         consider(pod, container, observed, sandbox, memory, now, plan)
@@ -79,7 +79,7 @@ def decide(pod: Mapping[str, Any], observed: PodContainers, memory: Memory, now:
     return plan
 
 
-def finished(pod: Mapping[str, Any], observed: PodContainers) -> bool:
+def finished(pod: Mapping[str, Any], observed: PodContainers, memory: Memory) -> bool:
     """No app container runs and none is to be started again, or the pod cannot be initialized any more."""
     for container in spec_init_containers(pod):
         code = ended_with(pod, observed, container["name"])
@@ -87,9 +87,9 @@ def finished(pod: Mapping[str, Any], observed: PodContainers) -> bool:
             return True
     for container in spec_containers(pod):
         code = ended_with(pod, observed, container["name"])
-        if code is None or restarts(pod, container, code):
+        if code is None or restarts(pod, container, code) or memory.renews(observed.latest(container["name"])):
             return False
-    return not resize_plan.renewing(pod, observed)
+    return True
 
 
 def _past_deadline(pod: Mapping[str, Any], now: datetime, plan: Plan) -> bool:
@@ -109,7 +109,7 @@ def _new_sandbox(pod: Mapping[str, Any], observed: PodContainers, memory: Memory
         for container in running:
             kill(plan, memory, now, container, 0, hook=False)
         return plan
-    if finished(pod, observed):
+    if finished(pod, observed, memory):
         return wind_down(pod, observed, memory, now, plan, finish=False)
     if memory.sandbox_failure is not None and now < memory.sandbox_failure.retry_at:
         plan.wake(memory.sandbox_failure.retry_at)
@@ -150,10 +150,11 @@ def _kill_by_probes(pod: Mapping[str, Any], observed: PodContainers, memory: Mem
         spec = find_container(pod, container.name)
         if probes is not None and probes.failed:
             grace = grace_period(pod) if probes.grace is None else probes.grace
-            kill(plan, memory, now, container, grace, _why(pod, spec or {}, container, probes.failed))
+            renew = spec is not None and restarts_when_killed(pod, spec)
+            kill(plan, memory, now, container, grace, _why(pod, container, probes.failed, renew), renew=renew)
         elif changed(spec, container):
             text = f"Container {container.name} definition changed, will be restarted"
-            kill(plan, memory, now, container, grace_period(pod), text)
+            kill(plan, memory, now, container, grace_period(pod), text, renew=True)
 
 
 def _resize(pod: Mapping[str, Any], observed: PodContainers, memory: Memory, plan: Plan, now: datetime) -> None:
@@ -164,17 +165,17 @@ def _resize(pod: Mapping[str, Any], observed: PodContainers, memory: Memory, pla
             continue
         if resize_plan.needs_restart(spec, container):
             text = f"Container {container.name} resize requires restart"
-            kill(plan, memory, now, container, grace_period(pod), text)
+            kill(plan, memory, now, container, grace_period(pod), text, renew=True)
         elif resize_plan.unmet(spec, container) and retry_at is not None and now < retry_at:
             plan.wake(retry_at)
         elif resize_plan.unmet(spec, container):
             plan.actions.append(Update(container, docker_resources(spec)))
 
 
-def _why(pod: Mapping[str, Any], spec: Mapping[str, Any], container: Container, failed: str) -> str:
+def _why(pod: Mapping[str, Any], container: Container, failed: str, renew: bool) -> str:
     if is_init(pod, container.name):
         return f"Init container {container.name} failed {failed} probe"
-    ending = ", will be restarted" if restarts_when_killed(pod, spec) else ""
+    ending = ", will be restarted" if renew else ""
     return f"Container {container.name} failed {failed} probe{ending}"
 
 

@@ -33,6 +33,8 @@ class Kill:
     hook: bool = True
     after: tuple[str, ...] = ()
     """Ids of containers that are to end before this one is told to, as long as there is grace left."""
+    renew: bool = False
+    """It is killed to be started again, however it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class Memory:
     """By container id."""
     kills: dict[str, datetime] = field(default_factory=dict)
     """Containers being stopped, by id: the moment SIGKILL is due."""
+    renewals: set[str] = field(default_factory=set)
+    """Containers killed to be started again, by id."""
     sandbox_failure: Failure | None = None
     stopping_since: datetime | None = None
     """When this worker saw the pod deleted, ended or finished, or its grace cut: the grace counts from there."""
@@ -88,6 +92,9 @@ class Memory:
     """The node has decided that this pod fails."""
     longest_delay: float = 300.0
     """The most seconds of crash-loop back-off."""
+
+    def renews(self, container: Container | None) -> bool:
+        return container is not None and container.id in self.renewals
 
 
 @dataclass(slots=True)

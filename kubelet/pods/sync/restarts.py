@@ -14,12 +14,12 @@ from kubelet.pods.model import (
     BackOff,
     Container,
     PodContainers,
+    back_off_key,
     is_ephemeral,
     is_init,
     restart_policy,
     spec_hash,
 )
-from kubelet.pods.resize_plan import needs_restart
 from kubelet.pods.sync.plan import Memory, Plan, Remove, StartContainer
 
 FIRST_DELAY = 10.0
@@ -105,30 +105,49 @@ def consider(
     latest = observed.latest(name)
     if (latest is not None and latest.running) or plan.starts(name):
         return
-    failure = memory.failures.get(name)
     attempt = next_attempt(name, observed, pod.get("status") or {})
     if latest is not None and latest.state == "created":
         # Made, never started: whoever made it is gone. Its mounts may be stale, so it is made anew.
         plan.actions.append(Remove(latest))
         attempt = latest.attempt
         latest = observed.previous(name)
-    renewed = latest is not None and (changed(container, latest) or needs_restart(container, latest))
     code = ended_with(pod, observed, name)
-    if code is not None and not again and not renewed and not restarts(pod, container, code):
+    if code is not None and not again and not memory.renews(latest) and not restarts(pod, container, code):
         return
-    if failure is not None and now < failure.retry_at:
+    failure = memory.failures.get(name)
+    if failure is not None and now < failure.retry_at and failure.spec_hash == spec_hash(container):
         plan.wake(failure.retry_at)
         return
-    back_off: BackOff | None = memory.back_offs.get(name)
-    if latest is not None and latest.sandbox_id == sandbox.id and not renewed:
-        ended = latest.finished_at or now
-        until = _held_until(back_off, ended, memory.longest_delay)
-        if until is not None and now < until and back_off is not None:
-            plan.waiting[name] = back_off_message(back_off.delay, name, pod)
+    back_off: BackOff | None = None
+    if latest is not None and latest.sandbox_id == sandbox.id:
+        back_off, until = _back_off(container, latest, observed.previous(name), memory, now)
+        if until is not None and now < until:
+            plan.waiting[name] = back_off_message((until - (latest.finished_at or now)).total_seconds(), name, pod)
             plan.wake(until)
             return
-        back_off = _next(back_off, ended, now, memory.longest_delay)
     plan.actions.append(StartContainer(name, attempt, back_off))
+
+
+def _back_off(
+    spec: Mapping[str, Any], latest: Container, before: Container | None, memory: Memory, now: datetime
+) -> tuple[BackOff | None, datetime | None]:
+    """What is to be remembered once the container is started, and the moment until which it is not.
+
+    The delay runs from the end of the container. One that was killed to be renewed is started in the same step, as
+    upstream does it, unless it was killed within the delay after the end of the one `before`."""
+    key, longest = back_off_key(spec), memory.longest_delay
+    known = memory.back_offs.get(spec["name"])
+    if known is not None and known.of != key:
+        known = None
+    ended = latest.finished_at or now
+    if memory.renews(latest):
+        if before is None:
+            return known, None
+        since = before.finished_at or now
+        until = _held_until(known, since, longest)
+        if until is None or ended >= until:
+            return _next(known, key, since, now, longest), None
+    return _next(known, key, ended, now, longest), _held_until(known, ended, longest)
 
 
 def changed(spec: Mapping[str, Any] | None, container: Container) -> bool:
@@ -141,10 +160,10 @@ def _held_until(back_off: BackOff | None, ended: datetime, longest: float) -> da
     return ended + timedelta(seconds=back_off.delay)
 
 
-def _next(back_off: BackOff | None, ended: datetime, now: datetime, longest: float) -> BackOff:
+def _next(back_off: BackOff | None, key: str, ended: datetime, now: datetime, longest: float) -> BackOff:
     if back_off is None or _is_forgotten(back_off, ended, longest):
-        return BackOff(min(FIRST_DELAY, longest), now)
-    return BackOff(min(back_off.delay * 2, longest), now)
+        return BackOff(min(FIRST_DELAY, longest), now, key)
+    return BackOff(min(back_off.delay * 2, longest), now, key)
 
 
 def _is_forgotten(back_off: BackOff, ended: datetime, longest: float) -> bool:

@@ -83,10 +83,11 @@ def kill(
     *,
     hook: bool = True,
     after: tuple[str, ...] = (),
+    renew: bool = False,
 ) -> None:
     """Ask for a kill unless one that ends as early is under way already."""
     due = memory.kills.get(container.id)
     if due is not None and now + timedelta(seconds=grace) >= due - timedelta(seconds=1):
         return
     if not any(isinstance(a, Kill) and a.container.id == container.id for a in plan.actions):
-        plan.actions.append(Kill(container, grace, message, hook, after))
+        plan.actions.append(Kill(container, grace, message, hook, after, renew))

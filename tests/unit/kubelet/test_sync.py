@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from api.meta import Obj
-from kubelet.pods.model import BackOff, Ending, Failure, Probes
+from kubelet.pods.model import BackOff, Container, Ending, Failure, Probes, back_off_key, spec_hash
+from kubelet.pods.status.build import build
 from kubelet.pods.sync.decide import decide
 from kubelet.pods.sync.plan import (
     Finish,
@@ -242,12 +243,17 @@ def test_decision(case: str) -> None:
     assert shown(list(decide(obj, observed, Memory(), NOW).actions)) == expected
 
 
+def back_off(delay: float, updated: datetime = NOW) -> BackOff:
+    """Of the container of `pod()`."""
+    return BackOff(delay, updated, back_off_key(pod()["spec"]["containers"][0]))
+
+
 def test_first_crash_restarts_at_once_the_second_waits() -> None:
     memory = Memory()
     plan = decide(pod(), seen(sandbox(), exited(code=1)), memory, NOW)
     (start,) = plan.actions
     assert isinstance(start, StartContainer)
-    assert start.back_off == BackOff(10.0, NOW)
+    assert start.back_off == back_off(10.0)
     memory.back_offs["app"] = start.back_off
     later = NOW + timedelta(seconds=1)
     again = decide(pod(), seen(sandbox(), exited(attempt=1, code=1)), memory, later)
@@ -259,7 +265,7 @@ def test_first_crash_restarts_at_once_the_second_waits() -> None:
 
 
 def test_back_off_doubles_up_to_five_minutes() -> None:
-    memory, delays = Memory(back_offs={"app": BackOff(10.0, NOW)}), []
+    memory, delays = Memory(back_offs={"app": back_off(10.0)}), []
     at = NOW
     for attempt in range(1, 8):
         ended = exited(attempt=attempt, code=1, ago=(NOW - at).total_seconds())
@@ -274,18 +280,95 @@ def test_back_off_doubles_up_to_five_minutes() -> None:
 
 
 def test_ten_minutes_of_running_reset_the_back_off() -> None:
-    memory = Memory(back_offs={"app": BackOff(300.0, NOW - timedelta(seconds=601))})
+    memory = Memory(back_offs={"app": back_off(300.0, NOW - timedelta(seconds=601))})
     (start,) = decide(pod(), seen(sandbox(), exited(code=1)), memory, NOW).actions
     assert isinstance(start, StartContainer)
-    assert start.back_off == BackOff(10.0, NOW)
+    assert start.back_off == back_off(10.0)
 
 
 def test_a_failed_try_waits_for_its_time() -> None:
     until = NOW + timedelta(seconds=5)
-    memory = Memory(failures={"app": Failure("CreateContainerConfigError", "no", 0, until)})
+    refused = spec_hash(pod()["spec"]["containers"][0])
+    memory = Memory(failures={"app": Failure("ImagePullBackOff", "no", 0, until, refused)})
     plan = decide(pod(), seen(sandbox()), memory, NOW)
     assert (plan.actions, plan.wake_at) == ([], until)
     assert shown(list(decide(pod(), seen(sandbox()), memory, until).actions)) == ["start app 0"]
+    corrected = pod(containers=[{"name": "app", "image": "busybox:2"}])
+    assert shown(list(decide(corrected, seen(sandbox()), memory, NOW).actions)) == ["start app 0"]
+
+
+@pytest.mark.parametrize("changed", [{"image": "busybox:2"}, {"resources": {"limits": {"memory": "64Mi"}}}], ids=str)
+def test_a_changed_container_does_not_wait_for_what_it_was(changed: Obj) -> None:
+    """GetBackoffKey: image and resources are part of it. The delay begins anew, too."""
+    memory = Memory(back_offs={"app": back_off(300.0)})
+    obj = pod(containers=[{"name": "app", "image": "busybox:1", **changed}])
+    (start,) = decide(obj, seen(sandbox(), exited(code=1)), memory, NOW).actions
+    assert isinstance(start, StartContainer) and start.back_off is not None and start.back_off.delay == 10.0
+
+
+@pytest.mark.parametrize(
+    ("obj", "code", "renewed"),
+    [
+        (pod(policy="OnFailure"), 0, True),
+        (pod(policy="OnFailure", containers=[ruled("OnFailure")]), 0, True),
+        (pod(policy="Never", containers=[ruled("OnFailure")]), 0, True),
+        (pod(policy="Never"), 137, False),
+        (pod(containers=[ruled("Never")]), 0, False),
+    ],
+)
+def test_who_is_killed_by_a_probe_starts_again_however_he_ends(obj: Obj, code: int, renewed: bool) -> None:
+    """computePodActions kills and starts in one step, unless the policy is Never."""
+    memory = Memory(probes={"app-0": Probes("app-0", failed="liveness")})
+    (kill,) = decide(obj, seen(sandbox(), running()), memory, NOW).actions
+    assert isinstance(kill, Kill) and kill.renew is renewed
+    memory.renewals |= {"app-0"} if kill.renew else set()
+    ended = seen(sandbox(), exited(code=code))
+    plan = decide(obj, ended, memory, NOW)
+    assert shown(list(plan.actions)) == (["start app 1"] if renewed else ["stop sb-0", "release volumes"])
+    status = build(obj, ended, memory, plan, "192.0.2.1", NOW)
+    assert (status["phase"] == "Running") is renewed
+    (told,) = status["containerStatuses"]
+    if renewed:  # the apiserver lets nobody come back who was told to have ended for good
+        assert (told["state"], told["ready"]) == ({"waiting": {"reason": "ContainerCreating"}}, False)
+        assert told["lastState"]["terminated"]["exitCode"] == code
+    else:
+        assert told["state"]["terminated"]["exitCode"] == code
+
+
+@pytest.mark.parametrize("policy", ["Never", "OnFailure"])
+def test_a_new_image_wakes_nobody_who_had_ended(policy: str) -> None:
+    """A definition that changes is looked at only where the container runs."""
+    obj = pod("app", "b", policy=policy)
+    ended = exited(code=0, spec_hash="that-of-another-image")
+    assert decide(obj, seen(sandbox(), ended, running("b")), Memory(), NOW).actions == []
+    (kill,) = decide(obj, seen(sandbox(), running(spec_hash="other"), running("b")), Memory(), NOW).actions
+    assert isinstance(kill, Kill) and kill.renew
+    both = seen(sandbox(), exited(code=0), running("b"))
+    assert shown(list(decide(obj, both, Memory(renewals={"app-0"}), NOW).actions)) == ["start app 1"]
+
+
+def test_the_delay_of_who_is_killed_to_be_renewed_counts_from_the_end_before() -> None:
+    """doBackOff looks at the containers as they were before the kill: of one that fails its probe every minute, the first
+    five restarts are immediate, and the sixth waits."""
+    memory, at, delays, older = Memory(), NOW, [], list[Container]()
+    for attempt in range(6):
+        ended = exited(attempt=attempt, code=137, ago=(NOW - at).total_seconds())
+        memory.renewals = {c.id for c in (ended, *older)}
+        plan = decide(pod(), seen(sandbox(), ended, *older), memory, at)
+        waits = (plan.wake_at - at).total_seconds() if plan.wake_at else 0
+        delays.append(waits)
+        if waits:
+            assert plan.waiting == {"app": "back-off 1m20s restarting failed container=app pod=web_default(u-1)"}
+            later = decide(pod(), seen(sandbox(), ended, *older), memory, at + timedelta(seconds=80))
+            start = later.actions[0]
+        else:
+            start = plan.actions[0]
+        assert isinstance(start, StartContainer) and start.attempt == attempt + 1
+        if start.back_off is not None:
+            memory.back_offs["app"] = start.back_off
+        older = [ended]
+        at += timedelta(seconds=60)
+    assert delays == [0, 0, 0, 0, 0, 80]
 
 
 def test_failed_liveness_kills_with_the_probes_own_grace() -> None:
@@ -343,11 +426,11 @@ def test_the_longest_delay_may_be_chosen() -> None:
     """KEP-4603, crashLoopBackOff.maxContainerRestartPeriod: the first delay is no longer than it, either."""
     memory = Memory(longest_delay=4)
     (start,) = decide(pod(), seen(sandbox(), exited(code=1)), memory, NOW).actions
-    assert isinstance(start, StartContainer) and start.back_off == BackOff(4, NOW)
+    assert isinstance(start, StartContainer) and start.back_off == back_off(4)
     memory.back_offs["app"] = start.back_off
     at = NOW + timedelta(seconds=5)
     (start, *_) = decide(pod(), seen(sandbox(), exited(attempt=1, code=1)), memory, at).actions
-    assert isinstance(start, StartContainer) and start.back_off == BackOff(4, at)
+    assert isinstance(start, StartContainer) and start.back_off == back_off(4, at)
 
 
 def test_sidecars_end_last_and_in_reverse_order() -> None:

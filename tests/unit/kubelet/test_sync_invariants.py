@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.meta import Obj
-from kubelet.pods.model import SANDBOX, Container, Ending, PodContainers, find_container
+from kubelet.pods.model import SANDBOX, Container, Ending, PodContainers, Probes, find_container
 from kubelet.pods.status.build import build
 from kubelet.pods.sync.decide import decide
 from kubelet.pods.sync.plan import Finish, Kill, MakeSandbox, Memory, Plan, Remove, StartContainer, StopSandbox
@@ -87,6 +87,7 @@ class World:
                         self.memory.back_offs[name] = back_off
                 case Kill(container, grace):
                     self.memory.kills[container.id] = self.now + timedelta(seconds=grace)
+                    self.memory.renewals |= {container.id} if action.renew else set()
                 case StopSandbox(container):
                     self.end(container.id, 137)
                 case Remove(container):
@@ -109,7 +110,13 @@ class World:
                 assert here or ran, f"{name} was started before {spec['name']}"
         if name in self.codes and name in ("a", "b", "dbg"):
             spec = find_container(self.pod, name)
-            assert spec is not None and restarts(self.pod, spec, self.codes[name]), f"{name} had ended for good"
+            renewed = self.memory.renews(observed.latest(name))
+            assert spec is not None
+            assert renewed or restarts(self.pod, spec, self.codes[name]), f"{name} had ended for good"
+
+    def fail_probe(self, container_id: str) -> None:
+        if self.containers[container_id].name in ("a", "b"):
+            self.memory.probes[container_id] = Probes(container_id, failed="liveness")
 
     def fulfil_kills(self) -> None:
         for container_id in list(self.memory.kills):
@@ -125,6 +132,7 @@ _EXIT = st.tuples(st.just("exit"), st.integers(0, 9), st.sampled_from([0, 1, 137
 EVENTS = st.one_of(
     _SYNC, _SYNC, _WHOLE_SYNC, _WHOLE_SYNC, _WHOLE_SYNC, _WHOLE_SYNC, _EXIT, _EXIT,  # most of what happens
     st.tuples(st.just("vanish"), st.integers(0, 9), st.none()),
+    st.tuples(st.just("probe"), st.integers(0, 9), st.none()),
     st.tuples(st.just("kills"), st.none(), st.none()),
     st.tuples(st.just("time"), st.sampled_from([1, 10, 400]), st.none()),
     st.tuples(st.just("restart"), st.none(), st.none()),
@@ -175,6 +183,8 @@ def test_no_story_doubles_or_orphans_a_container(obj: Obj, story: list[tuple[str
                 world.end(ids[number % len(ids)], int(str(detail)))
             case "vanish" if ids:
                 world.vanish(ids[number % len(ids)])
+            case "probe" if ids:
+                world.fail_probe(ids[number % len(ids)])
             case "kills":
                 world.fulfil_kills()
             case "time":
