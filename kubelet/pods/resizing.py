@@ -61,20 +61,28 @@ class Resizing:
             return False
         reason, message = self._judge(pod)
         if reason:
-            told = resize_plan.condition(PENDING, generation, reason, message)
-            if told != state.pending:
-                state.pending = told
-                event = "ResizeInfeasible" if reason == INFEASIBLE else "ResizeDeferred"
-                text = resize_plan.summary(reason, pod, generation, message)
-                self._recorder.event(pod, "Warning", event, text)
+            self._hold_back(pod, reason, message)
             return False
-        wanted = resize_plan.wanted(pod)
-        await asyncio.to_thread(_keep, self._directory / _FILE, wanted)
-        self.granted = wanted
+        # Granted from this moment on: whoever is judged while it is written counts it.
+        before, self.granted = self.granted, resize_plan.wanted(pod)
+        try:
+            await asyncio.to_thread(_keep, self._directory / _FILE, self.granted)
+        except OSError as error:
+            self.granted = before
+            self._hold_back(pod, DEFERRED, f"the node cannot keep what it grants: {error.strerror}")
+            return False
         state.pending, state.retry_at = None, None
         state.progress = resize_plan.condition(IN_PROGRESS, generation)
         self._recorder.event(pod, "Normal", "ResizeStarted", resize_plan.summary("started", pod, generation))
         return True
+
+    def _hold_back(self, pod: Obj, reason: str, message: str) -> None:
+        generation = pod["metadata"].get("generation")
+        told = resize_plan.condition(PENDING, generation, reason, message)
+        if told != self._state.pending:
+            self._state.pending = told
+            event = "ResizeInfeasible" if reason == INFEASIBLE else "ResizeDeferred"
+            self._recorder.event(pod, "Warning", event, resize_plan.summary(reason, pod, generation, message))
 
     def settle(self, pod: Obj, observed: PodContainers) -> None:
         """Tell when all containers have what was granted. `pod` is as granted."""

@@ -3,27 +3,30 @@ pkg/kubelet/allocation and pkg/kubelet/events."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api import meta
+from api import meta, quantities
 from api.meta import Obj
 from kubelet.configuration import Configuration
 from kubelet.docker.labels import RESOURCES
 from kubelet.docker.runtime import Refused
 from kubelet.pods import resize_plan
 from kubelet.pods.qos import docker_resources
+from kubelet.pods.resize_plan import DEFERRED, Resize
+from kubelet.pods.resizing import Resizing
 from kubelet.pods.sync.decide import decide
 from kubelet.pods.sync.plan import Kill, Memory, StartContainer, Update
 from tests.unit.kubelet.pods import NOW, pod, running, sandbox, seen
-from tests.unit.kubelet.test_worker_stories import Docker, Node, eventually
+from tests.unit.kubelet.test_worker_stories import Docker, Node, Recorder, eventually
 
 
 def amounts(cpu: str, memory: str, limit: str = "") -> Obj:
@@ -285,6 +288,39 @@ async def test_what_has_no_room_waits_for_it(tmp_path: Path) -> None:
     story.node.worker.wake()
     await eventually(lambda: story.said("ResizeCompleted") == 1 and story.node.told()["resources"] == LARGE)
     assert story.condition("PodResizePending") == ("", "", 0) and story.said("ResizeDeferred") == 1
+    await story.node.crash()
+
+
+async def test_what_is_granted_counts_at_once(tmp_path: Path) -> None:
+    """Two that are asked in the same moment are not both given the last that is left."""
+    room = amounts("1", "64Mi")
+    every: list[Resizing] = []
+
+    def judge(pod_: Obj) -> tuple[str, str]:
+        granted = (r.granted for r in every if r.granted is not None)
+        taken = sum(quantities.millis(g["app"]["requests"]["cpu"]) for g in granted)
+        return ("", "") if taken - 100 + 1000 <= 1200 else (DEFERRED, "no room")
+
+    before, after = asking(SMALL), asking(room)
+    for name in ("one", "other"):
+        every.append(Resizing(Resize(), judge, cast(Any, Recorder()), tmp_path / name))
+        await every[-1].consider(before)
+    assert sorted(await asyncio.gather(*(resizing.consider(after) for resizing in every))) == [False, True]
+
+
+async def test_what_cannot_be_kept_is_not_granted(tmp_path: Path) -> None:
+    """A kubelet that starts again would take it back."""
+    story = Story(tmp_path, asking(SMALL))
+    await story.begin()
+    obstacle = tmp_path / "pods" / "u-1" / "granted.new"
+    obstacle.mkdir()
+    story.ask(LARGE)
+    why = "the node cannot keep what it grants: Is a directory"
+    await eventually(lambda: story.condition("PodResizePending") == ("Deferred", why, 2))
+    assert story.node.worker.view["spec"]["containers"][0]["resources"] == SMALL
+    obstacle.rmdir()
+    story.node.worker.wake()
+    await eventually(lambda: story.said("ResizeCompleted") == 1)
     await story.node.crash()
 
 
