@@ -208,8 +208,14 @@ class PodWorker:
 
     async def _keep_verdict(self) -> None:
         ending = self._memory.ending
-        if ending is not None and ending != self._kept and not self.gone:
+        if ending is None or ending == self._kept or self.gone:
+            return
+        try:
             await asyncio.to_thread(verdicts.keep, self._shared.volumes.pod_directory(self.uid), ending)
+        except OSError as error:
+            # It is carried out all the same: on a full disk, it may be what frees the disk.
+            _log.warning("verdict not kept", pod=self._name, reason=ending.reason, why=error.strerror)
+        else:
             self._kept = ending
 
     def _sleep_until(self, plan: Plan) -> None:

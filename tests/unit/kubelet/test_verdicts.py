@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from api.meta import Obj, get_condition
 from kubelet.pods import verdicts
@@ -69,6 +72,25 @@ async def test_a_verdict_outlives_the_kubelet(tmp_path: Path) -> None:
     assert again.status["reason"] == "Evicted"
     assert node.name(1) not in node.docker.there
     await again.crash()
+
+
+async def test_a_verdict_is_carried_out_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be what frees the disk."""
+    node = Node(tmp_path, pod())
+    await node.begin()
+    await eventually(lambda: "running" in node.told().get("state", {}))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(verdicts, "keep", full)
+        node.worker.end(EVICTED)
+        await eventually(failed(node))
+    assert node.status["reason"] == EVICTED.reason
+    node.worker.wake()
+    await eventually((tmp_path / "pods" / "u-1" / "ending.json").exists)
+    await node.crash()
 
 
 async def test_a_refused_pod_never_runs(tmp_path: Path) -> None:
