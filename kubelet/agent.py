@@ -91,7 +91,7 @@ async def serve(daemon: Daemon) -> None:
     probing = Probing(Checks(commands), recorder, clock, facts.host_ip)
 
     # The pods, and the node that has them.
-    pods = Pods(pod_informer, observer, volumes, clock)
+    pods = Pods(pod_informer, node_informer, observer, volumes, clock)
     observer.on_change(pods.container_changed)
     refresher = Refresher(client, pod_informer, lookup, volumes, clock, config.sync_seconds, pods.retry_volumes)
     statuses = StatusManager(client, pods.stored, clock)
@@ -109,7 +109,7 @@ async def serve(daemon: Daemon) -> None:
     node.pressure = lambda: evictions.conditions
     shutdown = Shutdown(pods, observer, statuses.flush, recorder, node.reference, config, clock, node.wake)
     node.shutting_down = lambda: shutdown.coming
-    admission = NodeAdmission(node_informer, pods, shutdown, evictions, facts)
+    admission = NodeAdmission(node.known, pods, shutdown, evictions, facts)
     pods.use(
         Shared(
             client, observer, runner, endings, probing, volumes, statuses, recorder, clock,

@@ -98,29 +98,37 @@ class NodeAgent:
 
     async def run(self) -> None:
         """Until cancelled."""
-        await self._look()
-        await self._ensure_network()
-        await self._register()
-        self._recorder.event(self.reference, "Normal", "Starting", "Starting kubelet.")
-        heartbeat = Heartbeat(
-            self._client, self._facts.node_name, self._configuration.lease_seconds, self.stored, self._clock
-        )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._informer.run())
+            await self._look()
+            await self._ensure_network()
+            await self._register()
+            self._recorder.event(self.reference, "Normal", "Starting", "Starting kubelet.")
+            heartbeat = Heartbeat(
+                self._client, self._facts.node_name, self._configuration.lease_seconds, self.stored, self._clock
+            )
             group.create_task(heartbeat.run())
             group.create_task(self._keep_status())
 
     def stored(self) -> Obj | None:
         return self._informer.store.get(self._facts.node_name)
 
+    def known(self) -> Obj:
+        """The Node as it is stored; where none is, as it would be made (kubelet_getters.go, getNodeAnyWay)."""
+        return self.stored() or self._new()
+
+    def _new(self) -> Obj:
+        name = self._facts.node_name
+        defaults = default_labels(name, self._machine.architecture)
+        return new_node(name, defaults, self._labels, self._build({}), self._configuration)
+
     async def _register(self) -> None:
         if not self._configuration.register_node:
             return
-        name, status = self._facts.node_name, self._build({})
-        defaults = default_labels(name, self._machine.architecture)
-        node = new_node(name, defaults, self._labels, status, self._configuration)
+        node = self._new()
+        defaults = default_labels(self._facts.node_name, self._machine.architecture)
         if await register(self._client, node, defaults, self._clock):
-            self._tell(status, {})
+            self._tell(node["status"], {})
 
     def _tell(self, new: Obj, old: Obj) -> None:
         for type_, reason, message in node_status.events(new, old, self._facts.node_name):

@@ -31,8 +31,9 @@ def by_uid(pod: Obj) -> list[str]:
 
 
 class Pods:
-    def __init__(self, informer: Informer, observer: Observer, volumes: Volumes, clock: Clock) -> None:
-        self._informer, self._observer, self._volumes, self._clock = informer, observer, volumes, clock
+    def __init__(self, informer: Informer, nodes: Informer, observer: Observer, volumes: Volumes, clock: Clock) -> None:
+        self._informer, self._nodes, self._observer = informer, nodes, observer
+        self._volumes, self._clock = volumes, clock
         self._workers: dict[str, PodWorker] = {}
         self._static: dict[str, Obj] = {}
         self.on_static: Callable[[], None] = lambda: None
@@ -184,16 +185,17 @@ class Pods:
         return uid in self._static or self.stored(uid) is not None
 
     async def run(self) -> None:
-        """Until cancelled. Begins only when both sides are known: what is wanted and what runs. Static pods do not wait
-        for the apiserver: only for a moment, since it knows what was told of them."""
+        """Until cancelled. Begins only when both sides are known, what is wanted and what runs, and the Node, by whose
+        labels and taints pods are refused. Static pods do not wait for the apiserver: only for a moment, since it knows
+        what was told of them."""
         await self._observer.wait_listed()
         try:
             if self._static:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._informer.wait_synced(), _MOMENT)
+                    await asyncio.wait_for(self._wait_synced(), _MOMENT)
             self._working_on_static = True
             self._start_static()
-            await self._informer.wait_synced()
+            await self._wait_synced()
             self._active = True
             for pod in self._informer.store.list():
                 self._heard("ADDED", None, pod)
@@ -205,6 +207,10 @@ class Pods:
         finally:
             self._active = self._working_on_static = False
             await asyncio.gather(*(worker.close() for worker in list(self._workers.values())))
+
+    async def _wait_synced(self) -> None:
+        await self._informer.wait_synced()
+        await self._nodes.wait_synced()
 
     async def _clean(self) -> None:
         """End containers and directories of pods that nobody knows any more."""

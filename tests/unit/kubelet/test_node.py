@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from api.builtin import NODES
 from api.meta import get_condition
+from client.clock import FakeClock
+from client.informer import Informer
 from kubelet.configuration import API_VERSION, KIND, parse
 from kubelet.docker.images import Image
 from kubelet.node import status
+from kubelet.node.agent import NodeAgent
 from kubelet.node.machine import Machine
 from kubelet.node.oom import victim
 from kubelet.node.registration import default_labels, new_node
 from kubelet.node.resources import allocatable, capacity
+from kubelet.pods.admission import admit
+from kubelet.pods.facts import Facts
+from tests.unit.kubelet.pods import pod
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -189,3 +197,22 @@ IN_A_GROUP = (
 def test_what_was_killed_for_the_machines_sake(record: str, killed: tuple[str, int] | None) -> None:
     """cadvisor utils/oomparser; a container that outgrew its own limit is told in its status."""
     assert victim(record) == killed
+
+
+def test_pods_are_judged_by_the_node_as_it_will_be_where_none_is_stored(tmp_path: Path) -> None:
+    """kubelet_getters.go getNodeAnyWay: static pods may come before the apiserver does."""
+    none, clock = cast(Any, None), FakeClock()
+    facts, settings = Facts("n1", "192.0.2.1", tmp_path, configuration()), configuration()
+    nodes = Informer(none, NODES, clock=clock)
+    agent = NodeAgent(none, none, none, none, nodes, facts, none, clock, port=10250, labels={"disk": "ssd"})
+    refused = {
+        "big": admit(pod(containers=[{"name": "a", "resources": {"requests": {"cpu": "9k"}}}]), agent.known(), [], settings),
+        "elsewhere": admit(pod(nodeSelector={"disk": "tape"}), agent.known(), [], settings),
+        "here": admit(pod(nodeSelector={"disk": "ssd"}), agent.known(), [], settings),
+    }  # fmt: skip
+    assert {name: no and no.reason for name, no in refused.items()} == {
+        "big": "OutOfcpu", "elsewhere": "NodeAffinity", "here": None,
+    }  # fmt: skip
+    stored = {"metadata": {"name": "n1", "labels": {"disk": "tape"}}}
+    nodes.store.put(stored)
+    assert agent.known() is stored

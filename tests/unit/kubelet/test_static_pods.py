@@ -149,7 +149,7 @@ class Informer:
     """What the apiserver has."""
 
     def __init__(self, *pods: Obj) -> None:
-        self.store = Store()
+        self.store, self.synced = Store(), asyncio.Event()
         for each in pods:
             self.store.put(each)
 
@@ -158,6 +158,9 @@ class Informer:
 
     def on_event(self, handler: Any) -> None:
         self.handler = handler
+
+    async def wait_synced(self) -> None:
+        await self.synced.wait()
 
 
 def test_a_false_mirror_is_nobodys() -> None:
@@ -170,7 +173,7 @@ def test_a_false_mirror_is_nobodys() -> None:
     false_too = mirror(static, name="false-too", uid="f2")
     false_too["metadata"]["annotations"] = {MIRROR: "r1"}
     informer = Informer(real, false, false_too)
-    pods = Pods(informer, None, None, FakeClock())  # type: ignore[arg-type]  # what is asked here
+    pods = Pods(informer, None, None, None, FakeClock())  # type: ignore[arg-type]  # what is asked here
     pods.take_static([static])
     assert pods.stored(uid) is None
     assert pods.stored("r1") is real
@@ -180,6 +183,35 @@ def test_a_false_mirror_is_nobodys() -> None:
     informer.store.put(mirror(static, deletionTimestamp="2026-01-02T03:04:05Z"))
     assert pods.stored(uid) is None
     assert pods.static_state() == ([], set(), []), "nothing is to be deleted before it is known what runs"
+
+
+class Nothing:
+    """Docker and the disk of a node without pods."""
+
+    async def wait_listed(self) -> None:
+        """At once."""
+
+    def pods(self) -> list[str]:
+        return []
+
+    known_pods = pods
+
+
+async def test_pods_wait_until_the_node_is_known() -> None:
+    """By its labels and taints they are refused: before they are known, nothing would be."""
+    informer, nodes, nothing = Informer(), Informer(), Nothing()
+    informer.synced.set()
+    pods = Pods(informer, nodes, nothing, nothing, FakeClock())  # type: ignore[arg-type]  # what is asked here
+    running = asyncio.create_task(pods.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not pods.working
+    nodes.synced.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert pods.working
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 class Apiserver:
