@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from client import log
 from client.backoff import Backoff
 from client.clock import Clock
+from kubelet.docker.exit_code import exit_code
 from kubelet.docker.runtime import DockerRuntime, RuntimeFailure
 from kubelet.docker.streams import STDERR, Stream
 
@@ -51,7 +52,7 @@ class Commands:
             exec_id, stream = await asyncio.shield(begun)
             async with asyncio.timeout(seconds):
                 kept = await _read(stream)
-                code = await self._exit_code(exec_id)
+                code = await exit_code(self._runtime, self._clock, exec_id)
         except TimeoutError:
             late = True
             raise
@@ -67,13 +68,6 @@ class Commands:
             container_id, command, stdin=False, stdout=True, stderr=True, tty=False
         )
         return exec_id, await self._runtime.exec_start(exec_id, tty=False)
-
-    async def _exit_code(self, exec_id: str) -> int:
-        """Its output may have ended before it did, and Docker hears of its end a moment later."""
-        pause = Backoff(0.01, 0.5, 2.0)
-        while (code := await self._runtime.exec_exit_code(exec_id)) is None:
-            await self._clock.sleep(pause.delay())
-        return code
 
     def _leave(self, begun: asyncio.Task[tuple[str, Stream]], container_id: str, *, kill: bool) -> None:
         task = asyncio.create_task(self._end(begun, container_id, kill))

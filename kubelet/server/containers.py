@@ -14,7 +14,9 @@ from aiohttp import web
 
 from api.errors import BadRequest, InternalError, NotFound
 from api.meta import Obj
+from client import log
 from client.clock import Clock
+from kubelet.docker.exit_code import exit_code
 from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import DockerRuntime
 from kubelet.logs import reading
@@ -27,8 +29,11 @@ from kubelet.server.streaming.pipe import Idle, hung_up
 from kubelet.server.streaming.port_forward import Connection
 from kubelet.server.streaming.remote_command import Command
 
+_log = log.get("containers")
 _RUN_SECONDS = 120.0
 """How long a command of /run may take: it has no stream whose end could be seen."""
+_END_SECONDS = 8.0
+"""How long a command whose output has ended may take to end, too."""
 _LARGEST_OUTPUT = 16 << 20
 
 
@@ -117,7 +122,7 @@ class Containers:
                 tty=tty,
                 stdin=stdin,
                 resize=lambda width, height: self._runtime.exec_resize(exec_id, width, height),
-                exit_code=lambda: self._runtime.exec_exit_code(exec_id),
+                exit_code=lambda: self._exit_code(exec_id, container),
                 hang_up=hang_up,
                 doing="executing command in container",
                 idle=self._idle,
@@ -167,12 +172,21 @@ class Containers:
             raise InternalError(text) from error
         finally:
             stream.close()
-        code = await self._runtime.exec_exit_code(exec_id)
+        code = await self._exit_code(exec_id, container)
         if code:
             raise InternalError(
                 f"command '{request.query['cmd']}' exited with {code}: {output.decode(errors='replace')}"
             )
         return web.Response(body=output, content_type="application/json")
+
+    async def _exit_code(self, exec_id: str, container: Container) -> int | None:
+        """None, which is no failure, of a command that has closed its output and runs on: the dockershim's answer."""
+        try:
+            async with asyncio.timeout(_END_SECONDS):
+                return await exit_code(self._runtime, self._clock, exec_id)
+        except TimeoutError:
+            _log.warning("a command has closed its output and runs on", container=container.id, command=exec_id)
+            return None
 
     async def _port_forward(self, request: web.Request) -> web.StreamResponse:
         meta = self._pod(request)["metadata"]
