@@ -13,6 +13,7 @@ from api.builtin import PODS
 from api.errors import ApiError, Conflict, NotFound, ServiceUnavailable, Timeout, TooManyRequests
 from api.meta import Obj, resource_version
 from client import log
+from client.backoff import Backoff
 from client.clock import Clock
 from client.http import ApiClient
 from kubelet.pods.critical import is_static
@@ -23,6 +24,7 @@ _log = log.get("status")
 _AT_ONCE = 8
 _RETRY_SECONDS = 1.0
 _ATTEMPTS = 6
+_REFUSED_SECONDS = (10.0, 60.0)
 
 
 class StatusManager:
@@ -32,6 +34,7 @@ class StatusManager:
         self._wanted: dict[str, tuple[Obj, Obj]] = {}
         self._written: dict[str, Obj] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._pauses: dict[str, asyncio.Event] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     def set(self, pod: Obj, status: Obj) -> None:
@@ -42,6 +45,8 @@ class StatusManager:
         pod, uid = bearer, bearer["metadata"]["uid"]
         if uid not in self._wanted and same(status, self._newest(pod).get("status") or {}):
             return
+        if uid in self._wanted and not same(status, self._wanted[uid][1]):
+            self._end_pause(uid)
         self._wanted[uid] = (pod, status)
         if uid not in self._tasks:
             self._tasks[uid] = asyncio.create_task(self._deliver_all(uid), name=f"status {uid}")
@@ -55,6 +60,7 @@ class StatusManager:
         """The pod is gone: nothing more is to be delivered."""
         self._wanted.pop(uid, None)
         self._written.pop(uid, None)
+        self._end_pause(uid)
 
     def _newest(self, pod: Obj) -> Obj:
         """The newest copy of the pod: the informer's or the answer to our last write."""
@@ -63,16 +69,40 @@ class StatusManager:
         return max(copies, key=resource_version)
 
     async def _deliver_all(self, uid: str) -> None:
+        """What is refused is sent again, as status_manager.go does in each of its rounds, ten seconds apart."""
+        refused, told = Backoff(*_REFUSED_SECONDS), ""
         try:
             while uid in self._wanted:
                 async with self._slots:
                     taken = self._wanted.pop(uid, None)
-                    if taken is not None:
-                        await self._deliver(*taken)
+                    why = await self._deliver(*taken) if taken else None
+                if not taken or not why:
+                    refused.reset()
+                    continue
+                name = f"{taken[0]['metadata']['namespace']}/{taken[0]['metadata']['name']}"
+                (_log.debug if why == told else _log.error)("status refused", pod=name, why=why)
+                told = why
+                if self._wanted.setdefault(uid, taken) is taken:
+                    await self._pause(uid, refused.delay())
         finally:
             self._tasks.pop(uid, None)
 
-    async def _deliver(self, pod: Obj, status: Obj) -> None:
+    async def _pause(self, uid: str, seconds: float) -> None:
+        """Ends early when there is news of the pod."""
+        over = self._pauses[uid] = asyncio.Event()
+        timer = self._clock.call_later(seconds, over.set)
+        try:
+            await over.wait()
+        finally:
+            timer.cancel()
+            del self._pauses[uid]
+
+    def _end_pause(self, uid: str) -> None:
+        if uid in self._pauses:
+            self._pauses[uid].set()
+
+    async def _deliver(self, pod: Obj, status: Obj) -> str | None:
+        """Why it is refused."""
         meta = pod["metadata"]
         base: Obj | None = self._newest(pod)
         for _ in range(_ATTEMPTS):
@@ -80,27 +110,25 @@ class StatusManager:
                 if base is None:
                     base = await self._client.get(PODS, meta["name"], meta["namespace"])
                 if base["metadata"]["uid"] != meta["uid"]:
-                    return
+                    return None
                 merged = with_others(status, base)
                 if same(merged, base.get("status") or {}):
-                    return
+                    return None
                 body = {**base, "apiVersion": "v1", "kind": "Pod", "status": merged}
                 self._written[meta["uid"]] = await self._client.update(PODS, body, subresource="status")
-                return
+                return None
             except Conflict:
                 base = None
             except NotFound:
-                return
+                return None
             except (ServiceUnavailable, Timeout, TooManyRequests):
-                # Kept for later, unless there is newer news by then.
-                self._wanted.setdefault(meta["uid"], (pod, status))
-                await self._clock.sleep(_RETRY_SECONDS)
-                return
+                break
             except ApiError as error:
-                _log.error("status refused", pod=f"{meta['namespace']}/{meta['name']}", why=error.message)
-                return
+                return error.message
+        # Kept for later, unless there is newer news by then.
         self._wanted.setdefault(meta["uid"], (pod, status))
         await self._clock.sleep(_RETRY_SECONDS)
+        return None
 
 
 def with_others(status: Obj, base: Obj) -> Obj:

@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from api.errors import ApiError, Conflict, NotFound, ServiceUnavailable
+import pytest
+from structlog.testing import capture_logs
+
+from api.errors import ApiError, Conflict, Forbidden, InternalError, Invalid, NotFound, ServiceUnavailable, Unauthorized
 from api.meta import Obj
 from client.clock import FakeClock, settle
 from kubelet.pods.status_manager import StatusManager, with_others
@@ -100,6 +103,71 @@ async def test_an_absent_server_gets_the_newest_status_later() -> None:
     await clock.run_for(5)
     assert [w["status"]["phase"] for w in server.writes] == ["Running"]
     await asyncio.wait_for(made.flush("u-1"), 1)
+
+
+@pytest.mark.parametrize("error", [InternalError, Unauthorized, Forbidden, Invalid])
+async def test_a_refused_status_is_sent_again(error: type[ApiError]) -> None:
+    """status_manager.go, Start: what was not written is tried again every ten seconds."""
+    server = Server(versioned("1"))
+    server.failures = [error("no")] * 2
+    made, clock = manager(server)
+    made.set(versioned("1"), {"phase": "Running"})
+    await clock.run_for(5)
+    assert len(server.failures) == 1
+    await clock.run_for(60)
+    assert [w["status"]["phase"] for w in server.writes] == ["Running"]
+    await asyncio.wait_for(made.flush("u-1"), 1)
+
+
+async def test_refused_statuses_hold_up_no_other() -> None:
+    server = Server(versioned("1"))
+    server.failures = [Forbidden("no")] * 20
+    made, clock = manager(server)
+    for number in range(20):
+        one = versioned("1")
+        made.set({**one, "metadata": {**one["metadata"], "uid": f"x-{number}"}}, {"phase": "Running"})
+    await clock.run_for(1)
+    made.set(versioned("1"), {"phase": "Failed"})
+    await clock.run_for(1)
+    assert [w["status"]["phase"] for w in server.writes] == ["Failed"]
+
+
+async def test_a_refused_status_waits_longer_each_time_unless_there_is_news() -> None:
+    server = Server(versioned("1"))
+    server.failures = [Invalid("no")] * 1000
+    made, clock = manager(server)
+    made.set(versioned("1"), {"phase": "Pending"})
+    await clock.run_for(600)
+    assert 975 < len(server.failures) < 995
+    asked = len(server.failures)
+    made.set(versioned("1"), {"phase": "Pending"})
+    await settle()
+    assert len(server.failures) == asked
+    made.set(versioned("1"), {"phase": "Running"})
+    await settle()
+    assert len(server.failures) == asked - 1
+
+
+async def test_nobody_waits_for_the_refused_status_of_a_pod_that_is_gone() -> None:
+    server = Server(versioned("1"))
+    server.failures = [Invalid("no")]
+    made, _ = manager(server)
+    made.set(versioned("1"), {"phase": "Pending"})
+    await settle()
+    made.forget("u-1")
+    await asyncio.wait_for(made.flush("u-1"), 1)
+    assert server.writes == []
+
+
+async def test_a_refusal_is_told_once() -> None:
+    server = Server(versioned("1"))
+    server.failures = [Invalid("no")] * 10
+    made, clock = manager(server)
+    made.set(versioned("1"), {"phase": "Pending"})
+    with capture_logs() as told:
+        await clock.run_for(200)
+    assert len(server.failures) < 8
+    assert [line["log_level"] for line in told].count("error") == 1
 
 
 def test_with_others_takes_ours_first() -> None:
