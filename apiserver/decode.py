@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 import yaml
 
-from api import objects
+from api import documents, objects
+from api.documents import DEEPEST, TOO_DEEP, DocumentError
 from api.errors import BadRequest, UnsupportedMedia
 from api.meta import Obj
 from api.objects import Finding
@@ -24,31 +25,14 @@ from api.registry import Resource
 from api.schemas import Path, dotted, json_kind
 from apiserver.request import Request
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _YamlLoader(_Loader):  # type: ignore[misc]  # the C loader, where libyaml is there, has no types
-    """YAML as JSON sees it: timestamps stay text."""
-
-
-_YamlLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
-}
-
-
-_DEEPEST = 200  # levels of nesting; JSON is written to 254, and ours walk objects by recursion
-_LARGEST = 1_000_000  # nodes of a YAML document, aliases written out
-_TOO_DEEP = "error decoding body: exceeded max depth"
-
 
 def check_depth(data: Any) -> None:
     """BadRequest for what is nested deeper than any object has a reason to be."""
     level, depth = [data], 0
     while level:
         depth += 1
-        if depth > _DEEPEST:
-            raise BadRequest(_TOO_DEEP)
+        if depth > DEEPEST:
+            raise BadRequest(f"error decoding body: {TOO_DEEP}")
         inner = (each.values() if isinstance(each, dict) else each for each in level)
         level = [item for items in inner for item in items if isinstance(item, dict | list)]
 
@@ -56,7 +40,7 @@ def check_depth(data: Any) -> None:
 def json_of(body: bytes) -> Any:
     """JSON of a depth that can be worked with. ValueError when it is none."""
     data = orjson.loads(body)
-    if isinstance(data, dict | list) and body.count(b"{") + body.count(b"[") > _DEEPEST:
+    if isinstance(data, dict | list) and body.count(b"{") + body.count(b"[") > DEEPEST:
         check_depth(data)
     return data
 
@@ -90,40 +74,10 @@ def _unrecognized(res: Resource, body: bytes, why: str) -> BadRequest:
 
 
 def _yaml(body: bytes) -> Any:
-    """YAML as the JSON it stands for: names are text, and sorted as upstream sorts them; numbers have 64 bits."""
     try:
-        _check_yaml(body)
-        data = yaml.load(body, _YamlLoader)  # a subclass of the safe loader
-        return orjson.loads(orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS))
-    except (yaml.YAMLError, ValueError, TypeError) as error:
+        return documents.load(body)
+    except DocumentError as error:
         raise BadRequest(f"error decoding body: {error}") from error
-
-
-def _check_yaml(body: bytes) -> None:
-    """Refuses nesting, which the loader follows on C's stack until it ends, and aliases of aliases, by which a few
-    bytes stand for gigabytes."""
-    sizes: dict[str, int] = {}
-    within: list[tuple[str | None, int]] = [(None, 0)]
-    for event in yaml.parse(body, _YamlLoader):
-        anchor, size = getattr(event, "anchor", None), 0
-        if isinstance(event, yaml.CollectionStartEvent):
-            within.append((anchor, 1))
-            if len(within) > _DEEPEST:
-                raise BadRequest(_TOO_DEEP)
-            continue
-        if isinstance(event, yaml.CollectionEndEvent):
-            anchor, size = within.pop()
-        elif isinstance(event, yaml.AliasEvent):
-            size = sizes.get(event.anchor or "", _LARGEST + 1)  # not known before it is whole: it holds itself
-            anchor = None
-        elif isinstance(event, yaml.ScalarEvent):
-            size = 1
-        if anchor:
-            sizes[anchor] = size
-        of, so_far = within[-1]
-        within[-1] = of, so_far + size
-        if so_far + size > _LARGEST:
-            raise BadRequest("error decoding body: yaml: document contains excessive aliasing")
 
 
 def document(body: bytes) -> Any:
@@ -230,7 +184,7 @@ def _lines_given_twice(body: bytes) -> list[Finding]:
             for item in node.value:
                 look(item)
 
-    look(yaml.compose(body, _YamlLoader))
+    look(yaml.compose(body, documents.Loader))
     return [((), "yaml: unmarshal errors:\n" + "\n".join(lines))] if lines else []
 
 

@@ -21,14 +21,16 @@ class Inotify:
     or moved out, also those that are back by now: for whoever reads it to clear."""
 
     def __init__(self) -> None:
-        """OSError when the machine has no more to give (fs.inotify.max_user_instances)."""
         self.changed = asyncio.Event()
         self.lost: set[str] = set()
-        self._descriptor = _checked(_LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-        asyncio.get_running_loop().add_reader(self._descriptor, self._readable)
+        self._descriptor = -1
 
     def watch(self, directory: Path) -> None:
-        """May be done again. OSError when it is not there."""
+        """May be done again. OSError when it is not there, or when the machine has no more to give
+        (fs.inotify.max_user_instances)."""
+        if self._descriptor < 0:
+            self._descriptor = _checked(_LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+            asyncio.get_running_loop().add_reader(self._descriptor, self._readable)
         _checked(_LIBC.inotify_add_watch(self._descriptor, os.fsencode(directory), ctypes.c_uint32(_CHANGES)))
 
     def _readable(self) -> None:
@@ -41,8 +43,9 @@ class Inotify:
         self.changed.set()
 
     def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._descriptor)
-        os.close(self._descriptor)
+        if self._descriptor >= 0:
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+            os.close(self._descriptor)
 
 
 def _checked(answer: int) -> int:

@@ -8,6 +8,7 @@ Source: pkg/kubelet/config/{file,file_linux}.go.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
@@ -73,7 +74,8 @@ class Manifests:
         for name, why in wrong.items():
             if self._told.get(name) != why:
                 _log.error("could not process manifest file", file=name, why=why)
-                self._say(f"Could not process manifest file {name}: {why}")
+                shown = os.fsencode(name).decode(errors="replace")  # any bytes may name a file, events are text
+                self._say(f"Could not process manifest file {shown}: {why}")
         self._told = wrong
 
     def _scan(self, now: datetime) -> dict[str, _File]:
@@ -121,7 +123,7 @@ class Manifests:
                 try:
                     watch.watch(self._path if self._path.is_dir() else self._path.parent)
                 except OSError as error:
-                    _log.debug("manifests are not there to be watched", why=str(error))
+                    _log.debug("manifests cannot be watched", why=str(error))
                 lost = {str(self._path / name) for name in watch.lost}
                 watch.lost.clear()
                 await self.look(lost)

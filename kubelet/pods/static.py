@@ -14,10 +14,9 @@ from datetime import datetime
 from hashlib import md5
 from typing import Any
 
-import yaml
-
-from api import objects
+from api import documents, objects
 from api.builtin import PODS
+from api.documents import DocumentError
 from api.errors import ApiError
 from api.meta import Obj, rfc3339_micro
 from kubelet.pods.critical import HASH, MIRROR, SOURCE
@@ -26,17 +25,6 @@ from kubelet.pods.model import every_container
 
 SEEN = "kubernetes.io/config.seen"
 _TOLERATION = {"effect": "NoExecute", "operator": "Exists"}
-_BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_BASE):  # type: ignore[misc]  # the C loader, where libyaml is there, has no types
-    """YAML as JSON sees it: timestamps stay text."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
-    for first, resolvers in _BASE.yaml_implicit_resolvers.items()
-}
 
 
 class ManifestError(ValueError):
@@ -46,8 +34,8 @@ class ManifestError(ValueError):
 def read(text: bytes, file: str, node: str, now: datetime) -> tuple[Obj, list[str]]:
     """The pod that a manifest means on this node, and what is questionable in it. ManifestError."""
     try:
-        given = yaml.load(text, _Loader)
-    except (yaml.YAMLError, RecursionError) as error:
+        given = documents.load(text)
+    except DocumentError as error:
         raise ManifestError(f"couldn't parse as pod: {error}") from error
     if not isinstance(given, dict) or (given.get("apiVersion"), given.get("kind")) != ("v1", "Pod"):
         raise ManifestError("invalid pod: a manifest is one object of kind Pod, apiVersion v1")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from api.errors import AlreadyExists, NotFound
 from api.meta import Obj
 from client.clock import FakeClock, settle
 from client.store import Store
+from kubelet.pods import inotify, manifests
 from kubelet.pods.critical import MIRROR, is_static, mirrored_uid
 from kubelet.pods.manifests import Manifests
 from kubelet.pods.mirrors import Mirrors, mirror_of, plan
 from kubelet.pods.pods import Pods
 from kubelet.pods.static import ManifestError, read
+from tests.harness.eventually import eventually
 from tests.unit.kubelet.pods import NOW
 
 POD = """
@@ -59,6 +62,14 @@ def test_a_manifest_as_a_pod_of_its_node() -> None:
     assert is_static(made)
 
 
+def test_names_are_text_as_in_json() -> None:
+    """sigs.k8s.io/yaml: `on` and numbers are names, too."""
+    text = POD.replace("labels: {day: 2026-01-02}", "labels: {on: x}, annotations: {1: y, 2.5: z}")
+    meta = pod(text)["metadata"]
+    assert meta["labels"] == {"true": "x"}
+    assert meta["annotations"].items() >= {"1": "y", "2.5": "z"}.items()
+
+
 def test_its_uid_names_node_file_and_content() -> None:
     same = {pod()["metadata"]["uid"], pod(POD + "# a remark\n")["metadata"]["uid"]}
     others = {
@@ -80,6 +91,12 @@ def test_its_uid_names_node_file_and_content() -> None:
         ("[1]", "invalid pod: a manifest is one object of kind Pod"),
         (POD.replace("kind: Pod", "kind: Deployment"), "invalid pod: a manifest is one object of kind Pod"),
         (POD + "---\n" + POD, "couldn't parse as pod: "),
+        (POD.replace("2026-01-02", "!!binary aGk="), "couldn't parse as pod: "),
+        (POD.replace("2026-01-02", "!!set {a, b}"), "couldn't parse as pod: "),
+        (POD.replace("{day: 2026-01-02}", "{? [a] : x}"), "couldn't parse as pod: "),
+        (POD.replace("metadata: {", "metadata: &self {labels: *self, "), "couldn't parse as pod: "),
+        (POD.replace("2026-01-02", "[" * 10_000), "couldn't parse as pod: "),
+        (POD.replace("2026-01-02", str(2**70)), "couldn't parse as pod: "),
         (with_spec(containers=[]), "spec.containers: Required value"),
         (with_spec(restartPolicy="Perhaps"), 'spec.restartPolicy: Unsupported value: "Perhaps"'),
         (with_spec(containers="many"), "invalid pod: "),
@@ -287,6 +304,37 @@ async def test_a_folder_of_manifests(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(POD.replace("web", "fixed"))
     await folder.manifests.look()
     assert folder.taken[-1] == ["first-one", "fixed-one", "web-one"]
+
+
+async def test_nothing_in_a_file_holds_up_the_others(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    (tmp_path / "a.yaml").write_text(POD)
+    (tmp_path / "b.yaml").write_text(POD.replace("2026-01-02", "!!binary aGk="))
+    (tmp_path / "c.yaml").write_text("metadata: &self {labels: *self}")
+    (tmp_path / os.fsdecode(b"d\xff.yaml")).write_text("{")
+    await folder.manifests.look()
+    assert folder.taken == [["web-one"]]
+    assert len(folder.said) == 3
+    assert "d\ufffd.yaml" in "".join(folder.said).encode().decode()
+
+
+async def test_a_machine_without_inotify_is_looked_at_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fs.inotify.max_user_instances: others may have taken all. It is asked for again with each look."""
+
+    def none(_: int) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(inotify._LIBC, "inotify_init1", none)
+    monkeypatch.setattr(manifests, "_EVERY", 0.01)
+    folder = Folder(tmp_path)
+    task = asyncio.create_task(folder.manifests.run())
+    await asyncio.sleep(0.05)
+    (tmp_path / "a.yaml").write_text(POD)
+    await eventually(lambda: ["web-one"] in folder.taken, "the manifest is read")
+    task.cancel()
+    assert isinstance((await asyncio.gather(task, return_exceptions=True))[0], asyncio.CancelledError)
 
 
 async def test_a_folder_that_is_not_there_is_empty(tmp_path: Path) -> None:
