@@ -4,6 +4,7 @@ in which they fail. The sources are upstream's files named in the modules."""
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import stat
 from collections.abc import Callable
@@ -177,6 +178,71 @@ def test_a_changed_mode_is_a_change_and_a_crash_leaves_nothing(tmp_path: Path) -
     assert atomic.write(tmp_path, {"a": File(b"1", 0o600)})
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["..data", os.readlink(tmp_path / "..data"), "a"])
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing is told of a SIGKILL."""
+
+
+class Fate:
+    """Ends whoever changes the disk for the n-th time, just before he does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = float("inf")
+        for name in ("mkdir", "rmdir", "unlink", "symlink", "rename", "chmod", "chown"):
+            monkeypatch.setattr(os, name, self._counted(getattr(os, name)))
+        monkeypatch.setattr(io, "open", self._counted(io.open))
+
+    def _counted(self, call: Any) -> Any:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            if self.left <= 0:
+                raise Killed
+            self.left -= 1
+            return call(*args, **kwargs)
+
+        return counted
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["a change", "the first write"])
+@pytest.mark.parametrize("back", [False, True], ids=["the same again", "the change taken back"])
+def test_a_write_that_was_killed_at_any_step_is_finished_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool, back: bool
+) -> None:
+    before = {"a": File(b"1", 0o644), "gone/b": File(b"2", 0o644)}
+    after = {"a": File(b"9", 0o644), "new/c": File(b"3", 0o600), "d": File(b"4", 0o644)}
+    fate, wanted, step = Fate(monkeypatch), before if back else after, 0
+    while True:
+        volume = tmp_path / str(step)
+        volume.mkdir()
+        if not first:
+            atomic.write(volume, before)
+        fate.left = step
+        try:
+            atomic.write(volume, after)
+        except Killed:
+            fate.left = float("inf")
+        else:
+            break
+        assert not atomic.is_there(volume) or (volume / "a").exists()
+        atomic.write(volume, wanted)
+        for path, file in wanted.items():
+            assert (volume / path).read_bytes() == file.data
+        tops = {path.split("/")[0] for path in wanted}
+        assert {p.name for p in volume.iterdir()} == {"..data", os.readlink(volume / "..data"), *tops}, step
+        assert not atomic.write(volume, wanted)
+        step += 1
+    assert step > 15
+
+
+def test_writes_that_fail_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk each is tried again and again."""
+    atomic.write(tmp_path, {"a": File(b"1", 0o644)})
+    fate = Fate(monkeypatch)
+    for _ in range(3):
+        fate.left = 2 + 4  # enough to begin: a directory and its mode; and to take away the last one's
+        with pytest.raises(Killed):
+            atomic.write(tmp_path, {"a": File(b"2", 0o644)})
+    assert len(list(tmp_path.glob("..2*"))) == 2
 
 
 # Claims.
