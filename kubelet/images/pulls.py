@@ -13,10 +13,11 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 
+from client import log
 from client.clock import Clock
 from kubelet.configuration import Configuration
 from kubelet.docker.images import DockerImages, Image
-from kubelet.docker.runtime import RuntimeFailure, Unreachable
+from kubelet.docker.runtime import Refused, RuntimeFailure, Unreachable
 from kubelet.images import records
 from kubelet.images.credentials import Credentials
 from kubelet.images.keyring import Credential
@@ -24,6 +25,7 @@ from kubelet.images.progress import Progress
 from kubelet.images.records import Records
 from kubelet.images.reference import Reference
 
+_log = log.get("images")
 _TELL_SECONDS = 30.0
 
 
@@ -53,17 +55,23 @@ class Pulls:
         await asyncio.to_thread(self._records.prune, images, listed_at)
 
     async def _loaded(self) -> None:
-        if self._loading is None:
+        """What failed is tried anew by the next who asks."""
+        failed = self._loading is not None and self._loading.done() and self._loading.exception() is not None
+        if self._loading is None or failed:
             self._loading = asyncio.create_task(self._load())
         await asyncio.shield(self._loading)
 
     async def _load(self) -> None:
-        """What a killed kubelet was pulling and Docker has now, nobody may use without asking the registry."""
+        """What a killed kubelet was pulling and Docker has now, nobody may use without asking the registry. An image
+        that Docker cannot show stays noted as being pulled, which comes to the same."""
         for name in await asyncio.to_thread(self._records.load):
-            found = await self._docker.find(name)
-            if found is not None:
-                await asyncio.to_thread(self._records.add_unknown, found.id)
-            await asyncio.to_thread(self._records.end, name)
+            try:
+                found = await self._docker.find(name)
+                if found is not None:
+                    await asyncio.to_thread(self._records.add_unknown, found.id)
+                await asyncio.to_thread(self._records.end, name)
+            except (Refused, OSError) as error:
+                _log.warning("a pull that was interrupted is not looked into", image=name, why=str(error))
 
     async def run(
         self, wanted: Reference, credentials: Sequence[Credential], tell: Callable[[str], None]

@@ -30,10 +30,14 @@ class Registry:
         self.error = "manifest unknown"
         self.broken = ""
         """Why Docker cannot show any image."""
+        self.failing: dict[str, Exception] = {}
+        """The same of some."""
 
     async def find(self, reference: str) -> Image | None:
         if self.broken:
             raise Refused(self.broken)
+        if reference in self.failing:
+            raise self.failing[reference]
         there = self.present is None or reference in self.present
         return Image(f"sha256:{reference}", (), size=7) if there else None
 

@@ -13,11 +13,12 @@ from api.meta import Obj
 from client.clock import FakeClock, settle
 from kubelet.configuration import Configuration
 from kubelet.docker.images import Image
+from kubelet.docker.runtime import Refused, Unreachable
 from kubelet.images import reference
 from kubelet.images.keyring import Credential, Keyring, Secret, of_config, of_secret
 from kubelet.images.progress import Progress
 from kubelet.images.puller import ImageFailure, Pulling, duration
-from kubelet.images.records import verification
+from kubelet.images.records import Records, verification
 from tests.unit.kubelet.registry import Registry, images
 
 
@@ -254,6 +255,36 @@ async def test_what_was_being_pulled_in_a_crash_is_nobodys(tmp_path: Path) -> No
     assert after.registry.pulls == ["a:1"], "it took no credentials: it is for all"
     case.registry.gate.set()
     await case.pulled()
+
+
+async def test_a_look_at_interrupted_pulls_that_fails_is_tried_again(tmp_path: Path) -> None:
+    case = Case(tmp_path, pullable={"a:1"})
+    await case.begin("a:1")
+    after = Case(tmp_path, present={"a:1", "b:1"}, pullable={"a:1"})
+    after.registry.failing = {"a:1": Unreachable("Docker is away")}
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            await after.want("b:1")
+    after.registry.failing = {}
+    await after.want("b:1")
+    await after.fetch("a:1")
+    assert after.registry.pulls == ["a:1"]
+    case.registry.gate.set()
+    await case.pulled()
+
+
+async def test_an_interrupted_pull_that_docker_cannot_show_holds_up_no_other_image(tmp_path: Path) -> None:
+    killed = Records(tmp_path, FakeClock())
+    killed.load()
+    for image in ("a:1", "b:1"):
+        killed.begin(image)
+    after = Case(tmp_path, present={"a:1", "b:1", "c:1"}, pullable={"a:1", "b:1"})
+    after.registry.failing = {"a:1": Refused("layer does not exist")}
+    await after.want("c:1")
+    await after.fetch("b:1")
+    after.registry.failing = {}
+    await after.fetch("a:1")
+    assert after.registry.pulls == ["b:1", "a:1"]
 
 
 async def test_a_record_that_cannot_be_read_gives_nobody_the_image(tmp_path: Path) -> None:
