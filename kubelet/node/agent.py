@@ -22,6 +22,7 @@ from client.informer import Informer
 from kubelet.docker.images import DockerImages, Image
 from kubelet.docker.runtime import DockerRuntime, RuntimeFailure
 from kubelet.network.pod_network import PodNetwork
+from kubelet.node import pod_cidr
 from kubelet.node import status as node_status
 from kubelet.node.lease import Heartbeat
 from kubelet.node.machine import machine
@@ -216,17 +217,19 @@ class NodeAgent:
 
     async def _ensure_network(self) -> None:
         """Until the apiserver has told it, the pod CIDR is that of an earlier life: static pods need none to run."""
-        stored = self.stored()
-        known = self._root / "pod-cidr"
-        cidr = ((stored or {}).get("spec") or {}).get("podCIDR") or (known.read_text() if known.exists() else "")
+        told = ((self.stored() or {}).get("spec") or {}).get("podCIDR")
+        cidr = told or pod_cidr.kept(self._root)
         if not cidr or cidr == self._network_ready_for or self._runtime_error:
             return
         try:
             await self._network.ensure(cidr)
-        except RuntimeFailure as error:
+        except (RuntimeFailure, OSError, ValueError) as error:  # ValueError: what is kept is no CIDR
             self._network_error = str(error)
             _log.warning("no pod network yet", why=str(error))
             return
         _log.info("pod network is there", cidr=cidr)
-        known.write_text(cidr)
         self._network_ready_for, self._network_error = cidr, ""
+        try:
+            pod_cidr.keep(self._root, cidr)
+        except OSError as error:
+            _log.warning("the pod CIDR is not kept: static pods will wait for the apiserver", why=str(error))
