@@ -5,7 +5,7 @@ Sources: kubelet_pods.go (managed hosts file, GeneratePodHostNameAndDomain), net
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,6 +77,12 @@ class Resolver:
     searches: list[str] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
 
+    def set_options(self, options: Iterable[str]) -> None:
+        """Each replaces the one of its name."""
+        for option in options:
+            name = option.split(":")[0]
+            self.options = [*(o for o in self.options if o.split(":")[0] != name), option]
+
     def text(self) -> str:
         lines = [f"search {' '.join(self.searches)}"] if self.searches else []
         lines += [f"nameserver {server}" for server in self.nameservers]
@@ -106,18 +112,17 @@ NOWHERE = Resolver(["127.0.0.1"], ["."])
 
 
 def parse_resolver(text: str) -> Resolver:
+    """Of searches the last line counts, of options the last of each name; `domain` is not read (parseResolvConf)."""
     resolver = Resolver()
     for line in text.splitlines():
         words = line.split("#")[0].split()
-        if len(words) < 2:
-            continue
-        match words[0]:
-            case "nameserver":
+        match words[:1]:
+            case ["nameserver"] if len(words) > 1:
                 resolver.nameservers.append(words[1])
-            case "search" | "domain":
+            case ["search"]:
                 resolver.searches = [w.removesuffix(".") for w in words[1:] if w != "."]
-            case "options":
-                resolver.options = words[1:]
+            case ["options"]:
+                resolver.set_options(words[1:])
     return resolver
 
 
@@ -148,8 +153,8 @@ def pod_resolver(
     extra = spec.get("dnsConfig") or {}
     made.nameservers = list(dict.fromkeys([*made.nameservers, *(extra.get("nameservers") or [])]))
     made.searches = list(dict.fromkeys([*made.searches, *(extra.get("searches") or [])]))
-    for option in extra.get("options") or []:
-        name, value = option["name"], option.get("value")
-        made.options = [o for o in made.options if o.split(":")[0] != name]
-        made.options.append(f"{name}:{value}" if value else name)
+    made.set_options(
+        f"{option['name']}:{option['value']}" if option.get("value") else option["name"]
+        for option in extra.get("options") or []
+    )
     return made, events + [("DNSConfigForming", text) for text in made.fit()]

@@ -127,6 +127,21 @@ def test_resolver_per_policy() -> None:
     assert text(dnsPolicy="None", dnsConfig=config) == "search s\nnameserver 9.9.9.9\noptions ndots:2\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "searches", "options"),
+    [
+        ("search lan. .\ndomain example.com\n", ["lan"], []),
+        ("domain example.com\n", [], []),
+        ("search a b\nsearch c\n", ["c"], []),
+        ("search a\nsearch\n", [], []),
+        ("options ndots:2 rotate\noptions ndots:3\n", [], ["rotate", "ndots:3"]),
+    ],
+)
+def test_what_is_read_of_a_resolver_configuration(text: str, searches: list[str], options: list[str]) -> None:
+    """network/dns/dns.go, parseResolvConf."""
+    assert names.parse_resolver(text) == names.Resolver([], searches, options)
+
+
 QOS = [
     ({}, "BestEffort"),
     ({"requests": {"cpu": "1"}}, "Burstable"),
