@@ -36,6 +36,8 @@ class StatusManager:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._pauses: dict[str, asyncio.Event] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._rest = asyncio.Event()
+        """Set, and replaced, whenever the delivery for a pod comes to an end or a pause."""
 
     def set(self, pod: Obj, status: Obj) -> None:
         """Deliver `status` of `pod` soon, that of a static pod to its mirror. Returns at once."""
@@ -52,9 +54,9 @@ class StatusManager:
             self._tasks[uid] = asyncio.create_task(self._deliver_all(uid), name=f"status {uid}")
 
     async def flush(self, uid: str) -> None:
-        """Until nothing is left to deliver for this pod."""
-        while uid in self._tasks:
-            await asyncio.wait({self._tasks[uid]})
+        """Until nothing is left to deliver for this pod, or it is refused: nobody waits for what may never be taken."""
+        while uid in self._tasks and uid not in self._pauses:
+            await self._rest.wait()
 
     def forget(self, uid: str) -> None:
         """The pod is gone: nothing more is to be delivered."""
@@ -86,10 +88,16 @@ class StatusManager:
                     await self._pause(uid, refused.delay())
         finally:
             self._tasks.pop(uid, None)
+            self._come_to_rest()
+
+    def _come_to_rest(self) -> None:
+        self._rest.set()
+        self._rest = asyncio.Event()
 
     async def _pause(self, uid: str, seconds: float) -> None:
         """Ends early when there is news of the pod."""
         over = self._pauses[uid] = asyncio.Event()
+        self._come_to_rest()
         timer = self._clock.call_later(seconds, over.set)
         try:
             await over.wait()

@@ -177,3 +177,16 @@ def test_with_others_takes_ours_first() -> None:
         {"type": "Ready", "status": "new"},
         {"type": "example.com/x"},
     ]
+
+
+async def test_nobody_waits_for_what_is_refused() -> None:
+    """A pod that is deleted goes though its last status is not taken."""
+    server = Server(versioned("1"))
+    server.failures = [Invalid("no") for _ in range(9)]
+    made, clock = manager(server)
+    made.set(versioned("1"), {"phase": "Running"})
+    await asyncio.wait_for(made.flush("u-1"), 5)
+    assert not server.writes
+    server.failures.clear()
+    await clock.run_for(15)
+    assert [w["status"]["phase"] for w in server.writes] == ["Running"]
