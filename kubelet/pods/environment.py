@@ -18,6 +18,7 @@ from typing import Any
 from api import quantities
 from api.meta import Obj
 from kubelet.pods import env_file
+from kubelet.pods.quoting import quoted
 
 _MAP_STEP = re.compile(r"^metadata\.(labels|annotations)\['(.+)'\]$")
 _REFERENCE = re.compile(r"\$(?:\$|\(([^()]*)\))")
@@ -172,7 +173,7 @@ def pod_field(path: str, sources: Sources) -> str:
             return str(meta.get(path.split(".")[1], ""))
         case "metadata.labels" | "metadata.annotations":
             pairs = sorted((meta.get(path.split(".")[1]) or {}).items())
-            return "\n".join(f"{k}={_quoted(v)}" for k, v in pairs)
+            return "\n".join(f"{k}={quoted(v)}" for k, v in pairs)
         case "spec.nodeName":
             return str(spec.get("nodeName", ""))
         case "spec.serviceAccountName":
@@ -184,11 +185,6 @@ def pod_field(path: str, sources: Sources) -> str:
         case "status.podIPs":
             return ",".join(sources.pod_ips)
     raise ConfigError(f"unsupported fieldPath: {path}")
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{escaped}"'
 
 
 def resource_field(resource: str, divisor: str, container: Mapping[str, Any], allocatable: Mapping[str, str]) -> str:

@@ -6,7 +6,6 @@ that events do not say it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,6 +17,7 @@ from client.events import EventRecorder
 from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import RuntimeFailure
 from kubelet.pods.model import Container, field_path, find_container
+from kubelet.pods.quoting import quoted
 from kubelet.probing import http
 from kubelet.probing.commands import Commands
 from kubelet.probing.http import PLAIN_ANSWER, HttpFailure
@@ -82,9 +82,8 @@ class Hooks:
                 return
             why = f"command '{' '.join(command)}' exited with {finished.code}: {finished.stderr}"
             output = finished.output
-        quoted = json.dumps(output, ensure_ascii=False)
         raise HookFailure(
-            f"Exec lifecycle hook ([{' '.join(command)}]) {where} failed - error: {why}, message: {quoted}"
+            f"Exec lifecycle hook ([{' '.join(command)}]) {where} failed - error: {why}, message: {quoted(output)}"
         )
 
     async def _get(self, pod: Obj, target: Target, action: Mapping[str, Any]) -> None:

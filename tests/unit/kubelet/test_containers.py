@@ -16,7 +16,7 @@ from kubelet.docker.config import security, users
 from kubelet.docker.config.parts import Accounts, Mount, Surroundings, container_name
 from kubelet.network import names
 from kubelet.pods import env_file, kernel, pod_cgroup, qos
-from kubelet.pods.environment import ConfigError, Sources, build, expand, resource_field
+from kubelet.pods.environment import ConfigError, Sources, build, expand, pod_field, resource_field
 from tests.unit.kubelet.pods import pod
 
 EXPANSIONS = [
@@ -110,6 +110,24 @@ def test_hosts_file() -> None:
     assert text.startswith("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n")
     assert "10.0.0.9\th.sub.default.svc.cluster.local\th\n" in text
     assert text.endswith("\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('say "hi" \\ é 世 \U0001f600', '"say \\"hi\\" \\\\ é 世 \U0001f600"'),
+        ("\a\b\f\n\r\t\v", r'"\a\b\f\n\r\t\v"'),
+        ("\0\x1b\x7f", r'"\x00\x1b\x7f"'),
+        ("\x85\xa0\xad\u200b\u2028\ufeff", r'"\u0085\u00a0\u00ad\u200b\u2028\ufeff"'),
+        ("\U000e0001\U0010ffff", r'"\U000e0001\U0010ffff"'),
+    ],
+    ids=["printable", "with a letter of their own", "ASCII", "16 bits", "32 bits"],
+)
+def test_labels_and_annotations_are_quoted_as_go_does(text: str, shown: str) -> None:
+    """fieldpath.go, FormatMap."""
+    one = pod()
+    one["metadata"]["annotations"] = {"b": text, "a": "x"}
+    assert pod_field("metadata.annotations", Sources(one)) == f'a="x"\nb={shown}'
 
 
 def test_resolver_per_policy() -> None:
