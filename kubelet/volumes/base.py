@@ -57,9 +57,10 @@ def choose(
     source: Mapping[str, Any],
     default_mode: int,
     optional: bool,
-    what: str,
+    missing: str,
 ) -> Payload:
-    """The keys a volume shows: all, or those in `items`, each at its path with its mode."""
+    """The keys a volume shows: all, or those in `items`, each at its path with its mode. `missing` tells of one that
+    is not there."""
     items = source.get("items")
     if not items:
         return {key: File(value, default_mode) for key, value in data.items()}
@@ -68,7 +69,7 @@ def choose(
         if item["key"] not in data:
             if optional:
                 continue
-            raise VolumeError(f"references non-existent {what} key: {item['key']}")
+            raise VolumeError(f"{missing}: {item['key']}")
         mode = item.get("mode")
         payload[item["path"]] = File(data[item["key"]], default_mode if mode is None else int(mode))
     return payload

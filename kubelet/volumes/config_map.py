@@ -18,4 +18,4 @@ async def payload(context: Context, source: Mapping[str, Any], default_mode: int
         raise VolumeError(f'configmap "{name}" not found')
     data = {k: v.encode() for k, v in (found.get("data") or {}).items()}
     data |= {k: base64.b64decode(v) for k, v in (found.get("binaryData") or {}).items()}
-    return choose(data, source, default_mode, optional, "config")
+    return choose(data, source, default_mode, optional, "configmap references non-existent config key")

@@ -18,4 +18,4 @@ async def payload(context: Context, source: Mapping[str, Any], default_mode: int
             return {}
         raise VolumeError(f'secret "{name}" not found')
     data = {k: base64.b64decode(v) for k, v in (found.get("data") or {}).items()}
-    return choose(data, source, default_mode, optional, "secret")
+    return choose(data, source, default_mode, optional, "references non-existent secret key")

@@ -88,11 +88,11 @@ def test_volume_files_stay_in_their_volume(path: str, tmp_path: Path) -> None:
 
 def test_items_choose_and_rename() -> None:
     data = {"a": b"1", "b": b"2"}
-    assert choose(data, {}, 0o644, False, "config") == {"a": File(b"1", 0o644), "b": File(b"2", 0o644)}
+    assert choose(data, {}, 0o644, False, "no key") == {"a": File(b"1", 0o644), "b": File(b"2", 0o644)}
     items = {"items": [{"key": "b", "path": "x/y", "mode": 0o400}]}
-    assert choose(data, items, 0o644, False, "config") == {"x/y": File(b"2", 0o400)}
-    with pytest.raises(VolumeError, match="references non-existent config key: z"):
-        choose(data, {"items": [{"key": "z", "path": "z"}]}, 0o644, False, "config")
+    assert choose(data, items, 0o644, False, "no key") == {"x/y": File(b"2", 0o400)}
+    with pytest.raises(VolumeError, match="no key: z"):
+        choose(data, {"items": [{"key": "z", "path": "z"}]}, 0o644, False, "no key")
 
 
 def test_host_path_types(tmp_path: Path) -> None:
