@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
+from client import log
 from client.clock import Clock
 from kubelet.docker.observer import Observer
 from kubelet.pods.model import Container, PodContainers
@@ -21,6 +23,8 @@ from kubelet.stats.model import DiskUsage, Look, PodUsage, Reading
 from kubelet.stats.network import interfaces
 from kubelet.volumes.usage import Usage, usage
 
+_log = log.get("stats")
+Measured = TypeVar("Measured")
 _WINDOW = 10.0
 _PAIR_SECONDS = 60.0
 """Two looks further apart say nothing of the use of now."""
@@ -104,6 +108,9 @@ class Stats:
                         known = await asyncio.to_thread(self._measure, uid, self._observer.of_pod(uid))
                     except FileNotFoundError:
                         continue  # the pod is being taken down
+                    except OSError as error:
+                        _log.warning("a pod's disk cannot be measured", uid=uid, why=str(error))
+                        continue
                     now = self._clock.monotonic()
                     self._disk[uid] = (now + max(_DISK_SECONDS, _DISK_SHARE * (now - began)), known)
                 found[uid] = known
@@ -114,14 +121,27 @@ class Stats:
     def _measure(self, uid: str, pod: PodContainers) -> DiskUsage:
         newest = [attempts[0] for attempts in pod.containers.values()]
         directory = self._root / "pods" / uid
-        volumes = volume_directories(directory)
-        claimed = {name: filesystem(path) for name, path in self._claimed(uid).items()}
+        device = directory.stat().st_dev
+        volumes = {path.name: path for path in volume_directories(directory)}
+        claimed = _each(filesystem, self._claimed(uid))
+        own = _each(lambda path: filesystem(path) if path.stat().st_dev != device else None, volumes)
         return DiskUsage(
-            {c.name: usage(Path(layer)) for c in newest if (layer := writable_layer(c))},
-            {c.name: _log_usage(c) for c in newest if c.log_path},
-            {v.name: usage(v) for v in volumes} | {n: Usage(f.used, f.inodes_used) for n, f in claimed.items()},
-            {v.name: filesystem(v) for v in volumes if v.stat().st_dev != directory.stat().st_dev} | claimed,
+            _each(usage, {c.name: Path(layer) for c in newest if (layer := writable_layer(c))}),
+            _each(_log_usage, {c.name: Path(c.log_path) for c in newest if c.log_path}),
+            _each(usage, volumes) | {name: Usage(of.used, of.inodes_used) for name, of in claimed.items()},
+            {name: of for name, of in own.items() if of is not None} | claimed,
         )
+
+
+def _each(measure: Callable[[Path], Measured], parts: Mapping[str, Path]) -> dict[str, Measured]:
+    """What cannot be measured is left out; the rest of the pod, and of the node, is not."""
+    found = {}
+    for name, path in parts.items():
+        try:
+            found[name] = measure(path)
+        except OSError as error:
+            _log.warning("cannot be measured", path=str(path), why=str(error))
+    return found
 
 
 def volume_directories(pod: Path) -> list[Path]:
@@ -129,10 +149,9 @@ def volume_directories(pod: Path) -> list[Path]:
     return [path for plugin in _OWN_VOLUMES for path in (pod / "volumes" / f"kubernetes.io~{plugin}").glob("*")]
 
 
-def _log_usage(container: Container) -> Usage:
+def _log_usage(newest: Path) -> Usage:
     """The log and those it was rotated to."""
-    log = Path(container.log_path)
-    sizes = [path.stat().st_size for path in log.parent.glob(f"{log.name}*")] if log.parent.is_dir() else []
+    sizes = [path.stat().st_size for path in newest.parent.glob(f"{newest.name}*")] if newest.parent.is_dir() else []
     return Usage(sum(sizes), len(sizes))
 
 

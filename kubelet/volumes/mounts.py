@@ -44,6 +44,27 @@ def mount_tmpfs(directory: Path, size: int = 0) -> None:
             return
 
 
+def mount_of(descriptor: int) -> int:
+    """The mount that what is open there was reached by."""
+    with open(f"/proc/self/fdinfo/{descriptor}") as told:
+        return next(int(line.split()[1]) for line in told if line.startswith("mnt_id:"))
+
+
+def is_mounted(path: Path) -> bool:
+    """Whether something is mounted right there, a part of the same file system (a bind mount) and a file included: it
+    is reached by another mount than the directory it is in."""
+    descriptors: list[int] = []
+    try:
+        for each in (path.parent, path):
+            descriptors.append(os.open(each, os.O_PATH | os.O_CLOEXEC | (os.O_NOFOLLOW if each == path else 0)))
+        return mount_of(descriptors[0]) != mount_of(descriptors[1])
+    except FileNotFoundError:
+        return False
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
 def unmount(target: Path) -> None:
     """Quiet when nothing is mounted there."""
     if os.path.ismount(target):

@@ -10,6 +10,8 @@ import os
 import stat
 from pathlib import Path
 
+from kubelet.volumes import trees
+
 _WRITABLE, _READ_ONLY, _OF_DIRECTORY = 0o660, 0o440, stat.S_ISGID | 0o110
 
 
@@ -19,9 +21,9 @@ def give(root: Path, group: int, *, read_only: bool = False, only_on_mismatch: b
     if only_on_mismatch and _fits(root, group, read_only):
         return
     # The root comes last: with OnRootMismatch it tells that all below it was done, also after a crash in between.
-    for _, directories, files, handle in os.fwalk(root, topdown=False, follow_symlinks=False):
-        for name in (*files, *directories):
-            _give(name, handle, group, read_only)
+    if stat.S_ISDIR(os.lstat(root).st_mode):
+        for directory, name, _ in trees.walk(root):
+            _give(name, directory, group, read_only)
     _give(os.fspath(root), None, group, read_only)
 
 

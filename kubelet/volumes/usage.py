@@ -7,8 +7,14 @@ a file of several names once; nothing of another file system that is mounted bel
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
+
+from client import log
+from kubelet.volumes import trees
+
+_log = log.get("usage")
 
 
 class Usage(NamedTuple):
@@ -18,36 +24,37 @@ class Usage(NamedTuple):
 
 def usage(path: Path) -> Usage:
     """Of everything at and below `path`, which symbolic links never lead out of. What vanishes meanwhile counts
-    nothing; a path that is not there uses nothing."""
+    nothing, and what cannot be looked at neither: the rest is counted all the same, so that nobody hides behind it. A
+    path that is not there uses nothing. OSError when it cannot be looked at itself."""
     try:
         top = os.lstat(path)
     except FileNotFoundError:
         return Usage(0, 0)
-    seen: set[int] = set()
     total, inodes = top.st_blocks * 512, 1
-    pending = [os.fspath(path)]
-    while pending:
-        for entry in _entries(pending.pop()):
+    seen: set[int] = set()
+    missed: OSError | None = None
+
+    def miss(error: OSError) -> None:
+        nonlocal missed
+        missed = missed or error
+
+    if stat.S_ISDIR(top.st_mode):
+        for directory, name, is_directory in trees.walk(path, lambda child: os.fstat(child).st_dev == top.st_dev, miss):
             try:
-                found = entry.stat(follow_symlinks=False)
+                found = os.stat(name, dir_fd=directory, follow_symlinks=False)
             except FileNotFoundError:
+                continue
+            except OSError as error:
+                miss(error)
                 continue
             if found.st_dev != top.st_dev:
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(entry.path)
-            elif found.st_nlink > 1:
+            if found.st_nlink > 1 and not is_directory:
                 if found.st_ino in seen:
                     continue
                 seen.add(found.st_ino)
             total += found.st_blocks * 512
             inodes += 1
+    if missed is not None:
+        _log.warning("not all that a directory takes could be counted", path=str(path), why=str(missed))
     return Usage(total, inodes)
-
-
-def _entries(directory: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(directory) as found:
-            return list(found)
-    except (FileNotFoundError, NotADirectoryError):
-        return []

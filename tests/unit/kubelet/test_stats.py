@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,12 +13,13 @@ import pytest
 from client.clock import FakeClock
 from kubelet.pods.model import Container, PodContainers
 from kubelet.stats import network
+from kubelet.stats import stats as stats_module
 from kubelet.stats.cgroups import Hierarchy, meminfo, parse_pressure
 from kubelet.stats.filesystems import Filesystem
 from kubelet.stats.model import DiskUsage, Interface, Look, PodUsage, Reading
 from kubelet.stats.stats import Stats, volume_directories
 from kubelet.stats.summary import Surroundings, summary
-from kubelet.volumes.usage import Usage
+from kubelet.volumes.usage import Usage, usage
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ID = "c0ffee" * 10
@@ -269,3 +271,27 @@ def test_only_a_pods_own_volumes_are_measured(tmp_path: Path) -> None:
     for name in ("kubernetes.io~empty-dir/scratch", "kubernetes.io~configmap/conf", "kubernetes.io~nfs/share"):
         (tmp_path / "volumes" / name).mkdir(parents=True)
     assert sorted(p.name for p in volume_directories(tmp_path)) == ["conf", "scratch"]
+
+
+async def test_one_pod_that_cannot_be_measured_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a pod may do to its own directories: a file system in there that answers no more, and so on."""
+    clock = FakeClock()
+    for path in ("u1/volumes/kubernetes.io~empty-dir/dead", "u1/volumes/kubernetes.io~empty-dir/data", "u2/volumes"):
+        (tmp_path / "pods" / path).mkdir(parents=True)
+
+    def measured(path: Path) -> Usage:
+        if path.name == "dead":
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+        return usage(path)
+
+    monkeypatch.setattr(stats_module, "usage", measured)
+    stats = Stats(Containers(container("app")), tmp_path, clock, lambda _: {"claim": tmp_path / "none"})  # type: ignore[arg-type]  # what is asked
+    found = await stats.disk(["u1", "u2", "u3"])
+    assert list(found) == ["u1", "u2"] and list(found["u1"].volumes) == ["data"]
+    monkeypatch.setattr(stats, "_measure", lambda uid, _: _fail() if uid == "u1" else found["u2"])
+    clock.advance(11)
+    assert list(await stats.disk(["u1", "u2"])) == ["u2"]
+
+
+def _fail() -> None:
+    raise OSError(errno.EIO, "Input/output error")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+
+import pytest
 
 from kubelet.volumes.usage import Usage, usage
 
@@ -34,3 +37,17 @@ def test_a_file_of_two_names_counts_once_and_links_are_not_followed(tmp_path: Pa
     found = usage(volume)
     assert found.inodes == 3
     assert found.bytes < 100_000
+
+
+def test_what_cannot_be_read_hides_nothing_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a/x", "dead/x", "z/x"):
+        (tmp_path / name).mkdir(parents=True)
+    real = os.open
+
+    def opening(path: str | Path, flags: int, dir_fd: int | None = None) -> int:
+        if path == "dead":
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+        return real(path, flags, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", opening)
+    assert usage(tmp_path).inodes == 6
