@@ -223,3 +223,5 @@ class Pods:
                     await self._volumes.tear_down(uid)
                 except (OSError, RuntimeFailure) as error:
                     _log.warning("volumes left behind", uid=uid, why=str(error))
+                except Exception:  # what one pod left must not end the care for all others: it is tried again
+                    _log.exception("volumes left behind", uid=uid)

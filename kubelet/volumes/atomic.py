@@ -8,13 +8,13 @@ it, and each visible name is a link through `..data`. An update writes a new dir
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kubelet.volumes import trees
 from kubelet.volumes.base import Payload
 
 _DATA = "..data"
@@ -80,7 +80,7 @@ def _remove_all_but(now: Path | None, directory: Path) -> None:
     (directory / _FRESH).unlink(missing_ok=True)
     for each in directory.glob("..2*"):
         if each != now:
-            shutil.rmtree(each)
+            trees.remove(each)
 
 
 def _check(path: str) -> None:

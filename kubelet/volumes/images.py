@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from kubelet.volumes import mounts
+from kubelet.volumes import mounts, trees
 
 Export = Callable[[str, Path], Awaitable[None]]
 """Unpacks the image of an id into an empty directory."""
@@ -49,7 +48,7 @@ class ImageVolumes:
         shown = {note.read_text() for note in self._pods.glob(f"*/{_NOTES}/*")}
         for place in self._unpacked.iterdir():
             if place.name not in shown:
-                shutil.rmtree(place)
+                trees.remove(place)
 
 
 def _write(note: Path, text: str) -> None:
@@ -59,7 +58,7 @@ def _write(note: Path, text: str) -> None:
 
 def _empty(directory: Path) -> None:
     if directory.exists():
-        shutil.rmtree(directory)
+        trees.remove(directory)
     directory.mkdir(parents=True, mode=0o755)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -23,7 +22,7 @@ from kubelet.docker.config.parts import Mount
 from kubelet.pods import pod_cgroup
 from kubelet.pods.facts import Facts
 from kubelet.pods.lookup import Lookup
-from kubelet.volumes import claims, container_mounts, kinds, mounts
+from kubelet.volumes import claims, container_mounts, kinds, mounts, trees
 from kubelet.volumes.base import Context, Objects, VolumeError
 from kubelet.volumes.claims import Source, Unprocessed
 from kubelet.volumes.images import Export, ImageVolumes
@@ -256,14 +255,14 @@ class Volumes:
 def _remove(uid: str, directory: Path) -> None:
     mounts.unmount_below(directory)
     pod_cgroup.remove(uid)
-    shutil.rmtree(directory)
+    trees.remove(directory)
 
 
 def _remove_volumes(uid: str, directory: Path) -> None:
     mounts.unmount_below(directory)
     for part in _PARTS:
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(directory / part)
+            trees.remove(directory / part)
 
 
 def _told(source: Source, error: Exception) -> str:

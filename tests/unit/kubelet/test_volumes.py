@@ -35,6 +35,7 @@ from kubelet.volumes.claims import Source, Unprocessed
 from kubelet.volumes.container_mounts import Place
 from kubelet.volumes.manager import Volumes
 from tests.unit.kubelet.pods import pod
+from tests.unit.kubelet.test_trees import DEEP, dig
 
 
 class Objects:
@@ -381,6 +382,15 @@ async def test_volumes_are_released_before_the_rest_of_a_pod(tmp_path: Path) -> 
     for _ in range(2):
         await node.volumes.release("u-1")
     assert [entry.name for entry in directory.iterdir()] == ["verdict"]
+
+
+async def test_a_pod_is_taken_down_however_deep_it_has_dug(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    for end in (node.volumes.release, node.volumes.tear_down):
+        await node.volumes.set_up(using({"name": "v", "emptyDir": {}}), pytest.fail)
+        dig(node.file("empty-dir", "v/deep"), "d", DEEP)
+        await end("u-1")
+        assert not node.file("empty-dir", "v").exists()
 
 
 @pytest.mark.parametrize(
