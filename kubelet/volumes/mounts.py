@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import struct
 from pathlib import Path
 
@@ -16,6 +17,7 @@ _MNT_DETACH = 2
 _MOUNT_SETATTR = 442
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _ATTR_RDONLY, _PRIVATE = 1, 1 << 18
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
 _libc = ctypes.CDLL(None, use_errno=True)
 _swapless: list[bool] = []
 
@@ -91,13 +93,27 @@ def freeze(target: Path) -> None:
 
 
 def unmount_below(directory: Path) -> None:
-    """Everything mounted at or below `directory`, the last mounted first."""
-    prefix = str(directory.resolve())
-    with open("/proc/self/mountinfo") as table:
-        points = [line.split()[4].encode().decode("unicode_escape") for line in table]
-    for point in reversed([p for p in points if p == prefix or p.startswith(prefix + "/")]):
+    """Everything mounted at or below `directory`, the last mounted first. OSError when something stays: who removes
+    the directory then would remove what is mounted."""
+    for point in reversed(_points_below(directory)):
         try:
             _call(point, "umount2", os.fsencode(point), _MNT_DETACH)
         except OSError as error:
-            if error.errno != errno.EINVAL:  # it went with the one that it was mounted upon
+            if error.errno not in (errno.EINVAL, errno.ENOENT):  # it went with the one that it was mounted upon
                 raise
+    left = _points_below(directory)
+    if left:
+        raise OSError(errno.EBUSY, "something is still mounted", left[0])
+
+
+def _points_below(directory: Path) -> list[str]:
+    """Where something is mounted at or below it, the first mounted first."""
+    prefix = os.path.realpath(directory)
+    with open("/proc/self/mountinfo", "rb") as table:
+        points = [_point(line) for line in table]
+    return [point for point in points if point == prefix or point.startswith(f"{prefix}/")]
+
+
+def _point(line: bytes) -> str:
+    """The mount point of a line of mountinfo, where some bytes are written as three octal digits (proc(5))."""
+    return os.fsdecode(_ESCAPED.sub(lambda digits: bytes([int(digits[1], 8)]), line.split(b" ")[4]))
