@@ -6,7 +6,6 @@ at from elsewhere; the size of one in memory is bounded by its mount.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ def set_up(source: Mapping[str, Any], directory: Path, marker: Path, memory: int
     medium = source.get("medium") or ""
     if medium not in ("", "Memory"):
         raise VolumeError(f"medium {medium}: huge pages are not supported on this node")
-    if marker.exists() and (os.path.ismount(directory) if medium else directory.exists()):
+    if marker.exists() and (mounts.is_mounted(directory) if medium else directory.exists()):
         return
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o777)

@@ -8,7 +8,6 @@ once, so a tag that moves is followed by new pods alone. What is unpacked stays 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -64,5 +63,6 @@ def _empty(directory: Path) -> None:
 
 def _bind(place: Path, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    if not os.path.ismount(directory):
+    if not mounts.is_inert(directory):
+        mounts.unmount(directory)
         mounts.bind_inert(place, directory)

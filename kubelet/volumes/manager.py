@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -214,7 +213,7 @@ class Volumes:
         """Its volumes of kind image that are not shown yet: each is to be pulled, and given to `show_image`."""
         wanted = {mount["name"] for mount in container.get("volumeMounts") or []}
         volumes = (v for v in pod["spec"].get("volumes") or [] if v.get("image") and v["name"] in wanted)
-        return [v for v in volumes if not os.path.ismount(self._path(pod["metadata"]["uid"], claims.own(v)))]
+        return [v for v in volumes if not mounts.is_inert(self._path(pod["metadata"]["uid"], claims.own(v)))]
 
     async def show_image(self, pod: Obj, volume: Mapping[str, Any], image_id: str) -> None:
         uid = pod["metadata"]["uid"]

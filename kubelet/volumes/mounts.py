@@ -31,7 +31,7 @@ def _call(path: Path | str, function: str, *arguments: bytes | int | None) -> No
 def mount_tmpfs(directory: Path, size: int = 0) -> None:
     """Quiet when it is mounted already. Not swapped out where the kernel can promise that (6.4). OSError when the
     machine refuses."""
-    if os.path.ismount(directory):
+    if is_mounted(directory):
         return
     options = f"size={size},mode=0777" if size else "mode=0777"
     for extra in (",noswap", "") if not _swapless else (",noswap" if _swapless[0] else "",):
@@ -60,7 +60,7 @@ def is_mounted(path: Path) -> bool:
         for each in (path.parent, path):
             descriptors.append(os.open(each, os.O_PATH | os.O_CLOEXEC | (os.O_NOFOLLOW if each == path else 0)))
         return mount_of(descriptors[0]) != mount_of(descriptors[1])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     finally:
         for descriptor in descriptors:
@@ -68,8 +68,8 @@ def is_mounted(path: Path) -> bool:
 
 
 def unmount(target: Path) -> None:
-    """Quiet when nothing is mounted there."""
-    if os.path.ismount(target):
+    """All that is mounted there, one upon the other. Quiet when nothing is."""
+    while is_mounted(target):
         _call(target, "umount2", os.fsencode(target), _MNT_DETACH)
 
 
@@ -84,6 +84,12 @@ def bind_inert(source: Path, target: Path) -> None:
     _call(target, "mount", os.fsencode(source), os.fsencode(target), None, _BIND, None)
     flags = _BIND | _REMOUNT | _RDONLY | _NOSUID | _NODEV | _NOEXEC
     _call(target, "mount", None, os.fsencode(target), None, flags, None)
+
+
+def is_inert(target: Path) -> bool:
+    """`bind_inert` has done all that it does."""
+    wanted = os.ST_RDONLY | os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC
+    return is_mounted(target) and os.statvfs(target).f_flag & wanted == wanted
 
 
 def freeze(target: Path) -> None:

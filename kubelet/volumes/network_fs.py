@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from kubelet.volumes import mounts
 from kubelet.volumes.base import VolumeError
 
 _SECONDS = 110.0
@@ -23,7 +23,7 @@ def arguments(source: Mapping[str, Any], directory: Path, options: Iterable[str]
 
 async def set_up(source: Mapping[str, Any], directory: Path, options: Iterable[str], read_only: bool) -> None:
     """Quiet when it is mounted already. A server that does not answer is given up after a while."""
-    if await asyncio.to_thread(os.path.ismount, directory):
+    if await asyncio.to_thread(mounts.is_mounted, directory):
         return
     await asyncio.to_thread(directory.mkdir, 0o750, True, True)
     argv = arguments(source, directory, options, read_only)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import subprocess
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from kubelet.volumes import manager, mounts
+from client.clock import FakeClock
+from kubelet.pods.facts import Facts
+from kubelet.volumes import manager, mounts, sub_path
+from kubelet.volumes.manager import Volumes
 from tests.unit.kubelet.mounting import own_mounts
+from tests.unit.kubelet.pods import pod
 
 NAMES = ["plain", "with space", "back\\slash", "tab\tline\nreturn\r", "wörter", "空", "no\udcffutf"]
 
@@ -62,3 +68,73 @@ def test_nothing_is_removed_while_something_is_mounted(tmp_path: Path, monkeypat
         manager._remove("u-1", pod)
     assert raised.value.errno == errno.EBUSY
     assert (machine / "kept").exists() and (pod / "own").exists()
+
+
+def mounted(path: Path) -> int:
+    """How many mounts there are right there."""
+    return mounts._points_below(path).count(str(path))
+
+
+@own_mounts
+def test_what_is_mounted_is_told_from_what_is_not(tmp_path: Path) -> None:
+    for directory in ("bound", "fresh", "plain", "source"):
+        (tmp_path / directory).mkdir()
+    for file in ("file", "bound-file"):
+        (tmp_path / file).touch()
+    (tmp_path / "link").symlink_to("bound")
+    mount("--bind", tmp_path / "source", tmp_path / "bound")
+    mount("--bind", tmp_path / "file", tmp_path / "bound-file")
+    mount("-t", "tmpfs", "tmpfs", tmp_path / "fresh")
+    found = [path.name for path in sorted(tmp_path.iterdir()) if mounts.is_mounted(path)]
+    assert found == ["bound", "bound-file", "fresh"]
+    assert not mounts.is_mounted(tmp_path / "none") and not mounts.is_mounted(tmp_path / "none/none")
+    assert not mounts.is_mounted(tmp_path / "file/none")
+
+
+@own_mounts
+def test_a_sub_path_is_mounted_once_however_often_its_container_starts(tmp_path: Path) -> None:
+    """On a machine where mounts are shared, as systemd has them, another upon it would appear in the volume, too:
+    nothing could be removed there any more."""
+    mount("-t", "tmpfs", "tmpfs", tmp_path)
+    mount("--make-shared", tmp_path)
+    volume, target = tmp_path / "volume", tmp_path / "pod/volume-subpaths/0"
+    volume.mkdir()
+    (volume / "x").touch()
+    for is_directory in (False, True, False):
+        for _ in range(3):
+            sub_path.bind(volume, "x", target)
+            assert mounted(target) == 1 and target.is_dir() == is_directory
+            assert not mounts.is_mounted(volume / "x")
+        if is_directory:
+            (volume / "x").rmdir()
+            (volume / "x").touch()
+        else:
+            (volume / "x").unlink()
+            (volume / "x").mkdir()
+    for _ in range(2):  # as an earlier kubelet may have left it
+        mount("--bind", volume, target.parent)
+    mounts.unmount(target.parent)
+    assert not mounts.is_mounted(target.parent)
+
+
+@own_mounts
+def test_an_image_is_shown_once_and_never_to_be_written(tmp_path: Path) -> None:
+    async def export(_: str, directory: Path) -> None:
+        (directory / "file").write_text("of the image")
+
+    shown = tmp_path / "pods/u-1/volumes/kubernetes.io~image/v"
+    volumes = Volumes(Facts("n1", "192.0.2.1", tmp_path), cast(Any, None), FakeClock(), export)
+    volume = {"name": "v", "image": {"reference": "a:1"}}
+    wanted = pod(volumes=[volume])
+    container = {"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+    for _ in range(2):
+        asyncio.run(volumes.show_image(wanted, volume, "sha256:1"))
+        assert volumes.missing_images(wanted, container) == [] and mounted(shown) == 1
+    assert (shown / "file").read_text() == "of the image"
+    mounts.unmount(shown)
+    mount("--bind", tmp_path / "image-volumes/sha256-1", shown)  # where a kubelet died in between
+    assert volumes.missing_images(wanted, container) == [volume]
+    asyncio.run(volumes.show_image(wanted, volume, "sha256:1"))
+    assert mounted(shown) == 1
+    with pytest.raises(OSError, match="Read-only"):
+        (shown / "file").write_text("of the pod")
