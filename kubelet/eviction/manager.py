@@ -171,7 +171,7 @@ class Evictions:
         for uid, disk in (await self._stats.disk([pod["metadata"]["uid"] for pod in active])).items():
             parts = [
                 *(disk.layers.values() if layers else ()),
-                *((*disk.logs.values(), *disk.volumes.values()) if rest else ()),
+                *((*disk.logs.values(), *disk.volumes.values(), disk.own_files) if rest else ()),
             ]
             total = {"ephemeral-storage": sum(p.bytes for p in parts), "inodes": sum(p.inodes for p in parts)}
             containers = {

@@ -175,10 +175,18 @@ class Preparing:
         resolver, events = names.pod_resolver(pod, host, configuration.cluster_dns, configuration.cluster_domain)
         hosts = names.hosts_file(pod, ips, configuration.cluster_domain, machine)
         wanted = {directory / "etc-hosts": hosts, directory / "resolv.conf": resolver.text()}
-        missing = {file: text for file, text in wanted.items() if not file.exists() or file.read_text() != text}
+        missing = {file: text.encode() for file, text in wanted.items() if not _holds(file, text.encode())}
         for file, text in missing.items():
-            file.write_text(text)
+            file.write_bytes(text)
         return events if missing else []
+
+
+def _holds(file: Path, text: bytes) -> bool:
+    """A container may have written anything there, and as much as it liked."""
+    if not file.exists():
+        return False
+    with file.open("rb") as found:
+        return found.read(len(text) + 1) == text
 
 
 def _env_file(volume: Path, path: str) -> str | None:

@@ -117,12 +117,14 @@ class DiskUsage:
     """By name of the volume: those that lie in the pod's directory, and claims of the node's disks."""
     filesystems: Mapping[str, Filesystem] = field(default_factory=dict)
     """Of volumes that have one of their own: those in memory, and claims."""
+    own_files: Usage = field(default_factory=Usage)
+    """What containers are given to write besides: hosts, the resolver's configuration, termination messages."""
 
     @property
     def ephemeral(self) -> Usage:
         """What counts as ephemeral storage: all of it but volumes in memory and claims."""
         volumes = [used for name, used in self.volumes.items() if name not in self.filesystems]
-        return total([*self.layers.values(), *self.logs.values(), *volumes])
+        return total([*self.layers.values(), *self.logs.values(), *volumes, self.own_files])
 
 
 def total(every: Sequence[Usage]) -> Usage:

@@ -19,7 +19,7 @@ from kubelet.docker.observer import Observer
 from kubelet.pods.model import Container, PodContainers
 from kubelet.stats.cgroups import Groups, Hierarchy
 from kubelet.stats.filesystems import filesystem
-from kubelet.stats.model import DiskUsage, Look, PodUsage, Reading
+from kubelet.stats.model import DiskUsage, Look, PodUsage, Reading, total
 from kubelet.stats.network import interfaces
 from kubelet.volumes.usage import Usage, usage
 
@@ -31,6 +31,9 @@ _PAIR_SECONDS = 60.0
 _BETWEEN = 1.0
 _DISK_SECONDS = 10.0
 _OWN_VOLUMES = ("empty-dir", "configmap", "secret", "downward-api", "projected")
+_OWN_FILES = ("etc-hosts", "resolv.conf", "containers")
+"""In a pod's directory: a pod could fill the node through any of them that is not counted (CVE-2020-8557; upstream's
+kubelet still leaves termination messages out, https://github.com/kubernetes/kubernetes/issues/122224)."""
 _DISK_SHARE = 20
 """Walking directories may take no more than one part in so many of a thread's time."""
 
@@ -130,6 +133,7 @@ class Stats:
             _each(_log_usage, {c.name: Path(c.log_path) for c in newest if c.log_path}),
             _each(usage, volumes) | {name: Usage(of.used, of.inodes_used) for name, of in claimed.items()},
             {name: of for name, of in own.items() if of is not None} | claimed,
+            total([*_each(usage, {name: directory / name for name in _OWN_FILES}).values()]),
         )
 
 

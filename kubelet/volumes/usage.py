@@ -18,8 +18,8 @@ _log = log.get("usage")
 
 
 class Usage(NamedTuple):
-    bytes: int
-    inodes: int
+    bytes: int = 0
+    inodes: int = 0
 
 
 def usage(path: Path) -> Usage:

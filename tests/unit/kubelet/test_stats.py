@@ -295,3 +295,14 @@ async def test_one_pod_that_cannot_be_measured_hides_no_other(tmp_path: Path, mo
 
 def _fail() -> None:
     raise OSError(errno.EIO, "Input/output error")
+
+
+async def test_what_a_pod_writes_into_files_of_the_kubelet_is_its_own(tmp_path: Path) -> None:
+    """CVE-2020-8557."""
+    directory = tmp_path / "pods" / "u1"
+    for file in ("etc-hosts", "resolv.conf", "containers/app/0"):
+        (directory / file).parent.mkdir(parents=True, exist_ok=True)
+        (directory / file).write_bytes(b"x" * 100_000)
+    found = (await Stats(Containers(container("app")), tmp_path, FakeClock(), lambda _: {}).disk(["u1"]))["u1"]  # type: ignore[arg-type]  # what is asked
+    assert 300_000 <= found.ephemeral.bytes < 400_000
+    assert found.ephemeral.inodes == 5
