@@ -26,6 +26,8 @@ from kubelet.docker.runtime import DockerRuntime, Missing, Refused, Unreachable
 _log = log.get("images")
 _PATIENCE = 60.0
 """cri-dockerd's --image-pull-progress-deadline."""
+_BEFORE_SAVING = 600.0
+"""Seconds: Docker lays all layers of an image out on its disk before it sends the first byte of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,23 +135,25 @@ class DockerImages:
         """Takes a name from an image, and with the last one the image. Missing; Refused when a container uses it."""
         await self._runtime.work(lambda c: c.remove_image(name))
 
-    async def export(self, image_id: str, directory: Path) -> None:
+    async def export(self, image_id: str, directory: Path, patience: float = _PATIENCE) -> None:
         """Unpacks the file system of an image into an empty directory, as it is in the image and with nothing of
-        Docker's. Needs as much room again beside it meanwhile.
+        Docker's. Needs as much room again beside it meanwhile. Unreachable when Docker sends nothing for so long.
 
         Layers are unpacked by a process of its own, which sees nothing but the directory: no link in an image leads
         out of it.
         """
         with TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as work:
-            await self._save(image_id, Path(work))
+            await self._save(image_id, Path(work), patience)
             layers = await asyncio.to_thread(_layers, Path(work))
             await _run(sys.executable, "-m", "kubelet.images.unpack", str(directory), *map(str, layers))
 
-    async def _save(self, image_id: str, directory: Path) -> None:
+    async def _save(self, image_id: str, directory: Path, patience: float) -> None:
         """`docker save`, unpacked. Its tar is Docker's own and holds plain names."""
-        stream = await self._runtime.stream("GET", f"/images/{image_id}/get")
+        stream = await self._runtime.stream("GET", f"/images/{image_id}/get", patience=_BEFORE_SAVING)
         try:
-            await _run("tar", "-x", "-C", str(directory), "--no-same-owner", fed=stream.raw())
+            await _run("tar", "-x", "-C", str(directory), "--no-same-owner", fed=_steady(stream.raw(), patience))
+        except TimeoutError as error:
+            raise Unreachable(f"Docker sent nothing of an image for {patience:g}s") from error
         finally:
             stream.close()
 
@@ -166,6 +170,16 @@ async def _run(*argv: str, fed: AsyncIterator[tuple[int, bytes]] | None = None) 
             child.kill()
     if code:
         raise OSError(f"{argv[0]}: {said.decode(errors='replace').strip()[-500:]}")
+
+
+async def _steady(pieces: AsyncIterator[tuple[int, bytes]], patience: float) -> AsyncIterator[tuple[int, bytes]]:
+    """The same; TimeoutError when the next one does not come in time."""
+    while True:
+        async with asyncio.timeout(patience):
+            piece = await anext(pieces, None)
+        if piece is None:
+            return
+        yield piece
 
 
 async def _feed(into: asyncio.StreamWriter, pieces: AsyncIterator[tuple[int, bytes]] | None) -> None:

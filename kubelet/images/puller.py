@@ -48,7 +48,7 @@ class ImageFailure(Exception):
 
 
 class Pulling(Exception):
-    """Not an error: a pull is under way, and `wake` will be called."""
+    """Not an error: an image is being pulled, or unpacked to be shown as a volume, and `wake` will be called."""
 
 
 @dataclass(frozen=True, slots=True)

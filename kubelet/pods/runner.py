@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from api.errors import ApiError
@@ -25,7 +26,7 @@ from kubelet.docker.images import Image
 from kubelet.docker.observer import Observer
 from kubelet.docker.runtime import DockerRuntime, Missing, Refused, RuntimeFailure, Unreachable
 from kubelet.docker.sandbox_image import IMAGE
-from kubelet.images.puller import ImageFailure, Images, pull_policy
+from kubelet.images.puller import ImageFailure, Images, Pulling, pull_policy
 from kubelet.network.pod_network import PodNetwork
 from kubelet.pods.environment import ConfigError
 from kubelet.pods.facts import Facts
@@ -138,8 +139,8 @@ class Runner:
         if spec is None:
             raise ValueError(f"pod {pod['metadata']['name']} has no container {name}")
         await self._complete(pod, sandbox)
-        image = await self._image(pod, spec, attempt, wake)
         await self._show_images(pod, spec, attempt, wake)
+        image = await self._image(pod, spec, attempt, wake)
         try:
             around = await self._preparing.container(pod, spec, attempt, sandbox, image)
             container_config.body(spec, pod, attempt, around)
@@ -186,14 +187,15 @@ class Runner:
         for volume in self._volumes.missing_images(pod, spec):
             source = volume["image"]
             wanted = {"image": source.get("reference", ""), "imagePullPolicy": source.get("pullPolicy")}
-            whose = f"volume {volume['name']}"
-            image = await self._image(pod, {"name": spec["name"], **wanted}, attempt, wake, whose)
+            ask = partial(self._image, pod, {"name": spec["name"], **wanted}, attempt, wake, f"volume {volume['name']}")
             try:
-                await self._volumes.show_image(pod, volume, image.id)
+                shown = await self._volumes.show_image(pod, volume, ask, wake)
             except (RuntimeFailure, OSError) as error:
                 text = f"failed to mount image volume {volume['name']}: {error}"
                 self._say(pod, spec["name"], "Warning", "Failed", f"Error: {text}")
                 raise self._failed("CreateContainerError", text, attempt, _CREATE_RETRY) from error
+            if not shown:
+                raise Pulling
 
     async def _image(
         self, pod: Obj, spec: Mapping[str, Any], attempt: int, wake: Callable[[], None], whose: str = ""

@@ -8,6 +8,7 @@ once, so a tag that moves is followed by new pods alone. What is unpacked stays 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,38 +17,44 @@ from kubelet.volumes import mounts, trees
 Export = Callable[[str, Path], Awaitable[None]]
 """Unpacks the image of an id into an empty directory."""
 _NOTES = "plugins/kubernetes.io~image"
+_UNFINISHED = ".new"
 
 
 class ImageVolumes:
     def __init__(self, root: Path, export: Export) -> None:
         self._unpacked, self._pods, self._export = root / "image-volumes", root / "pods", export
-        self._lock = asyncio.Lock()
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """By name of what is unpacked."""
 
     async def show(self, uid: str, volume: str, image_id: str, directory: Path) -> None:
         """The image's files at `directory`. Failures are the export's, and OSError."""
-        place = self._unpacked / image_id.replace(":", "-")
-        note = self._pods / uid / _NOTES / volume
-        async with self._lock:
-            await asyncio.to_thread(_write, note, place.name)
+        name = image_id.replace(":", "-")
+        place, work = self._unpacked / name, self._unpacked / f"{name}{_UNFINISHED}"
+        async with self._locks[name]:
+            await asyncio.to_thread(_write, self._pods / uid / _NOTES / volume, name)
             if not place.exists():
-                fresh = self._unpacked / "new"
-                await asyncio.to_thread(_empty, fresh)
-                await self._export(image_id, fresh)
-                fresh.rename(place)
+                await asyncio.to_thread(_empty, work)
+                (work / "files").mkdir(mode=0o755)
+                await self._export(image_id, work / "files")
+                (work / "files").rename(place)
+                await asyncio.to_thread(trees.remove, work)
             await asyncio.to_thread(_bind, place, directory)
 
-    async def collect(self) -> None:
-        """Away with what no pod's note speaks of."""
-        async with self._lock:
-            await asyncio.to_thread(self._collect)
+    def are_wanted_by(self, uid: str) -> bool:
+        return (self._pods / uid / _NOTES).exists()
 
-    def _collect(self) -> None:
-        if not self._unpacked.is_dir():
-            return
+    async def collect(self) -> None:
+        """Away with what no pod's note speaks of, nor anybody is about to show."""
+        for place in self._unpacked.iterdir() if self._unpacked.is_dir() else ():
+            name = place.name.removesuffix(_UNFINISHED)
+            if not self._locks[name].locked():
+                async with self._locks[name]:
+                    await asyncio.to_thread(self._collect, name, place)
+
+    def _collect(self, name: str, place: Path) -> None:
         shown = {note.read_text() for note in self._pods.glob(f"*/{_NOTES}/*")}
-        for place in self._unpacked.iterdir():
-            if place.name not in shown:
-                trees.remove(place)
+        if name not in shown and place.exists():
+            trees.remove(place)
 
 
 def _write(note: Path, text: str) -> None:
@@ -58,7 +65,7 @@ def _write(note: Path, text: str) -> None:
 def _empty(directory: Path) -> None:
     if directory.exists():
         trees.remove(directory)
-    directory.mkdir(parents=True, mode=0o755)
+    directory.mkdir(parents=True)
 
 
 def _bind(place: Path, directory: Path) -> None:

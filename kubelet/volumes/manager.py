@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from api.meta import Obj
 from client import log
 from client.clock import Clock
 from kubelet.docker.config.parts import Mount
+from kubelet.docker.images import Image
 from kubelet.pods import pod_cgroup
 from kubelet.pods.facts import Facts
 from kubelet.pods.lookup import Lookup
@@ -48,7 +49,8 @@ class Volumes:
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._sources: dict[tuple[str, str], Source] = {}
         """What claims were found to be, by uid of the pod and name of its volume."""
-        self._slow: dict[Path, asyncio.Task[None]] = {}
+        self._slow: dict[tuple[str, str, str], asyncio.Task[None]] = {}
+        """What is set up beside the workers: by uid of the pod, kind and name."""
         self._waiting_since: dict[str, float] = {}
 
     def pod_directory(self, uid: str) -> Path:
@@ -120,15 +122,20 @@ class Volumes:
     async def _set_up_slowly(self, pod: Obj, source: Source) -> None:
         """A server that does not answer, or a million files to give to a group, must not hold the pod's worker: it goes
         on beside it. _NotYet while it does."""
-        path = self.pod_directory(pod["metadata"]["uid"]) / source.name
-        task = self._slow.get(path)
-        if task is None:
-            task = self._slow[path] = asyncio.create_task(self._set_up(pod, source), name=f"set up {source.name}")
-        done, _ = await asyncio.wait({task}, timeout=_PATIENCE)
-        if not done:
+        key = _slow_key(pod, source)
+        if key not in self._slow:
+            self._slow[key] = asyncio.create_task(self._set_up(pod, source), name=f"set up {source.name}")
+        if not await self._is_through(key):
             raise _NotYet
-        del self._slow[path]
-        task.result()
+
+    async def _is_through(self, key: tuple[str, str, str]) -> bool:
+        """Whether it is done by now, or in a moment. What it failed with is raised."""
+        task = self._slow[key]
+        done, _ = await asyncio.wait({task}, timeout=_PATIENCE)
+        if done:
+            del self._slow[key]
+            task.result()
+        return bool(done)
 
     async def _set_up(self, pod: Obj, source: Source) -> None:
         directory = self.pod_directory(pod["metadata"]["uid"])
@@ -215,9 +222,21 @@ class Volumes:
         volumes = (v for v in pod["spec"].get("volumes") or [] if v.get("image") and v["name"] in wanted)
         return [v for v in volumes if not mounts.is_inert(self._path(pod["metadata"]["uid"], claims.own(v)))]
 
-    async def show_image(self, pod: Obj, volume: Mapping[str, Any], image_id: str) -> None:
-        uid = pod["metadata"]["uid"]
-        await self._images.show(uid, volume["name"], image_id, self._path(uid, claims.own(volume)))
+    async def show_image(
+        self, pod: Obj, volume: Mapping[str, Any], image: Callable[[], Awaitable[Image]], wake: Callable[[], None]
+    ) -> bool:
+        """False while the image is unpacked, which may take minutes and goes on beside the pod's worker: `wake` is
+        called after it. `image` is asked once, at the beginning. Failures are its own, the export's, and OSError."""
+        uid, source = pod["metadata"]["uid"], claims.own(volume)
+        key = _slow_key(pod, source)
+        if key not in self._slow:
+            work = self._images.show(uid, source.name, (await image()).id, self._path(uid, source))
+            self._slow[key] = asyncio.create_task(work, name=f"show image {source.name}")
+        task = self._slow[key]
+        if await self._is_through(key):
+            return True
+        task.add_done_callback(lambda _: wake())
+        return False
 
     # The end.
 
@@ -239,16 +258,20 @@ class Volumes:
             del self._sources[key]
         self._waiting_since.pop(uid, None)
         directory = self.pod_directory(uid)
-        slow = [self._slow.pop(path) for path in list(self._slow) if path.parent == directory]
+        slow = [self._slow.pop(key) for key in list(self._slow) if key[0] == uid]
         for task in slow:
             task.cancel()
         await asyncio.gather(*slow, return_exceptions=True)
         if directory.exists():
-            had_images = (directory / "volumes/kubernetes.io~image").exists()
+            had_images = self._images.are_wanted_by(uid)
             await asyncio.to_thread(remove, uid, directory)
             if had_images:
                 await self._images.collect()
             self._lookup.forget_pod(uid)
+
+
+def _slow_key(pod: Obj, source: Source) -> tuple[str, str, str]:
+    return pod["metadata"]["uid"], source.kind, source.name
 
 
 def _remove(uid: str, directory: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -84,3 +85,11 @@ async def test_a_load(tmp_path: Path) -> None:
     async with docker(tmp_path, answer("500 Internal", {"message": "unexpected EOF"})) as images:
         with pytest.raises(Refused, match="unexpected EOF"):
             await images.load(pieces())
+
+
+async def test_an_image_of_which_nothing_more_comes_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    async with docker(tmp_path, answer("200 OK", stays=True)) as images:
+        with pytest.raises(Unreachable, match="Docker sent nothing of an image for 0.2s"):
+            await images.export("sha256:1", tmp_path / "new", patience=0.2)
+    assert sorted(os.listdir(tmp_path)) == ["docker.sock", "new"]

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from client.clock import FakeClock
+from kubelet.docker.images import Image
 from kubelet.pods.facts import Facts
 from kubelet.volumes import manager, mounts, sub_path
 from kubelet.volumes.manager import Volumes
@@ -127,14 +128,21 @@ def test_an_image_is_shown_once_and_never_to_be_written(tmp_path: Path) -> None:
     volume = {"name": "v", "image": {"reference": "a:1"}}
     wanted = pod(volumes=[volume])
     container = {"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+
+    async def image() -> Image:
+        return Image("sha256:1", ())
+
+    def show() -> None:
+        assert asyncio.run(volumes.show_image(wanted, volume, image, lambda: None))
+
     for _ in range(2):
-        asyncio.run(volumes.show_image(wanted, volume, "sha256:1"))
+        show()
         assert volumes.missing_images(wanted, container) == [] and mounted(shown) == 1
     assert (shown / "file").read_text() == "of the image"
     mounts.unmount(shown)
     mount("--bind", tmp_path / "image-volumes/sha256-1", shown)  # where a kubelet died in between
     assert volumes.missing_images(wanted, container) == [volume]
-    asyncio.run(volumes.show_image(wanted, volume, "sha256:1"))
+    show()
     assert mounted(shown) == 1
     with pytest.raises(OSError, match="Read-only"):
         (shown / "file").write_text("of the pod")
