@@ -34,6 +34,8 @@ _PATIENCE = 3.0
 """Seconds that a pod's worker waits for one of them before it looks whether the pod is still wanted."""
 _PARTS = ("volumes", "volume-subpaths", "plugins")
 """Directories of a pod that only its volumes need."""
+_CLAIMED = "plugins/kubernetes.io~local-volume"
+"""Of a pod: a link for each claim, by the volume's name, to the directory behind it."""
 SayFailed = Callable[[str], None]
 """Hears the message of a FailedMount event."""
 
@@ -116,8 +118,20 @@ class Volumes:
             return claims.own(volume)
         key = (pod["metadata"]["uid"], volume["name"])
         if key not in self._sources:
-            self._sources[key] = await claims.resolve(pod, volume, self._lookup)
+            self._sources[key] = source = await claims.resolve(pod, volume, self._lookup)
+            if source.kind == "local" and not source.block:
+                await asyncio.to_thread(self._note, key[0], volume["name"], source.spec["path"])
         return self._sources[key]
+
+    def _note(self, uid: str, volume: str, path: str) -> None:
+        """For `claimed`. Without it the volume is as good, and only its figures are missing."""
+        link = self.pod_directory(uid) / _CLAIMED / volume
+        try:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(path)
+        except OSError as error:
+            _log.warning("no figures of a claim", pod=uid, volume=volume, why=str(error))
 
     async def _set_up_slowly(self, pod: Obj, source: Source) -> None:
         """A server that does not answer, or a million files to give to a group, must not hold the pod's worker: it goes
@@ -148,9 +162,8 @@ class Volumes:
         return kinds.place(self.pod_directory(uid), source)
 
     def claimed(self, uid: str) -> dict[str, Path]:
-        """Directories of the node's disks that are behind the pod's claims, by the volume's name."""
-        found = {name: source for (of, name), source in self._sources.items() if of == uid and not source.block}
-        return {name: Path(source.spec["path"]) for name, source in found.items() if source.kind == "local"}
+        """Directories of the node's disks that are behind the pod's claims, by the volume's name. Blocks."""
+        return {link.name: link.readlink() for link in (self.pod_directory(uid) / _CLAIMED).glob("*")}
 
     # While it runs.
 

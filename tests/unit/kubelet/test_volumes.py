@@ -332,6 +332,21 @@ async def test_a_block_volume_is_a_device(tmp_path: Path) -> None:
     assert await node.volumes.groups(wanted) == [1234] and not await node.volumes.mounts(wanted, container, {})
 
 
+async def test_what_is_behind_claims_outlives_the_kubelet_and_ends_with_the_volumes(tmp_path: Path) -> None:
+    """Their figures are told of pods that run, whoever started them."""
+    disk = tmp_path / "disk"
+    (disk / "data").mkdir(parents=True)
+    spec = {"claimRef": {"uid": "c-1"}, "local": {"path": str(disk)}}
+    node = Node(tmp_path, claim=CLAIM, volume={**VOLUME, "spec": spec})
+    await node.volumes.set_up(using(OF_CLAIM), pytest.fail)
+    assert node.volumes.claimed("u-1") == {"v": disk}
+    after = Node(tmp_path)
+    assert after.volumes.claimed("u-1") == {"v": disk}
+    await after.volumes.release("u-1")
+    assert after.volumes.claimed("u-1") == {}
+    assert (disk / "data").is_dir()
+
+
 async def test_a_local_volume_must_be_there(tmp_path: Path) -> None:
     volume = _but(VOLUME, "spec", nfs=None, local={"path": str(tmp_path / "disk")})
     del volume["spec"]["nfs"]
