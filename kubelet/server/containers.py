@@ -80,7 +80,7 @@ class Containers:
             raise NotFound(f'container "{asked["container"]}" not found in pod "{asked["pod"]}"')
         container_id = container_logs.container_id(pod, asked["container"], flag(query, "previous"))
         container = self._observer.get(container_id)
-        if container is None:
+        if container is None or container.pod_uid != pod["metadata"]["uid"]:  # whoever ended a pod told its status
             raise BadRequest(f"unable to retrieve container logs for docker://{container_id}")
 
         told = reading.read(

@@ -39,6 +39,6 @@ class LeftOver:
 async def test_what_one_pod_left_keeps_no_other_from_being_removed(capsys: pytest.CaptureFixture[str]) -> None:
     world = LeftOver()
     everything = cast(Any, world)
-    await Pods(everything, everything, everything, FakeClock())._clean()
+    await Pods(everything, everything, everything, everything, FakeClock())._clean()
     assert world.torn_down == ["bad", "good"]
     assert "volumes left behind" in "".join(capsys.readouterr())
