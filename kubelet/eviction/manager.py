@@ -150,7 +150,7 @@ class Evictions:
         for free in self._reclaim:
             try:
                 await free()
-            except RuntimeFailure as error:
+            except (RuntimeFailure, OSError) as error:  # on a full disk, OSError is what it says
                 _log.warning("cannot reclaim", signal=signal, why=str(error))
         return not met(self._thresholds, await self._observe(), reclaimed=True)
 

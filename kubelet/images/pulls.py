@@ -86,9 +86,12 @@ class Pulls:
                 found = await self._docker.find(wanted.name)
                 if found is None:
                     raise RuntimeFailure("the image was pulled, and is gone again")
-                await asyncio.to_thread(self._records.add, found.id, wanted.repository, used)
-            finally:
+            except BaseException:
                 await asyncio.to_thread(self._records.end, wanted.name)
+                raise
+            # If this fails it stays noted as being pulled: nobody may take it for one that was always there.
+            await asyncio.to_thread(self._records.add, found.id, wanted.repository, used)
+            await asyncio.to_thread(self._records.end, wanted.name)
             return found, self._clock.monotonic() - began
 
     async def _try_in_turn(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +41,7 @@ class World:
         self.events: list[tuple[str, str]] = []
         self.annotations: dict[str, str] = {}
         self.reclaims = 0
+        self.full = False
         self.gained = 0
         self.changes = 0
         self.images, self.root, self.image_filesystem = None, Path("/"), False
@@ -87,6 +89,8 @@ class World:
 
     async def reclaim(self) -> None:
         self.reclaims += 1
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
         self.left["nodefs.available"] += self.gained
 
     def changed(self) -> None:
@@ -142,6 +146,14 @@ async def test_a_pod_goes_when_reclaiming_was_not_enough() -> None:
     manager = evictions(world, evictionMinimumReclaim={"nodefs.available": "30"})
     await manager.synchronize()
     assert (world.reclaims, names(world)) == (1, ["much"])
+
+
+async def test_a_pod_goes_when_nothing_can_be_reclaimed() -> None:
+    """What the full disk itself keeps from being freed."""
+    world = World(pod("a"))
+    world.left["nodefs.available"], world.full = 10, True
+    await evictions(world).synchronize()
+    assert (world.reclaims, names(world)) == (1, ["a"])
 
 
 async def test_the_node_file_system_gains_nothing_from_images_that_lie_elsewhere() -> None:

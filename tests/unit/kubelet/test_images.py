@@ -18,7 +18,7 @@ from kubelet.images import reference
 from kubelet.images.keyring import Credential, Keyring, Secret, of_config, of_secret
 from kubelet.images.progress import Progress
 from kubelet.images.puller import ImageFailure, Pulling, duration
-from kubelet.images.records import Records, verification
+from kubelet.images.records import Records, _file_name, verification
 from tests.unit.kubelet.registry import Registry, images
 
 
@@ -285,6 +285,21 @@ async def test_an_interrupted_pull_that_docker_cannot_show_holds_up_no_other_ima
     after.registry.failing = {}
     await after.fetch("a:1")
     assert after.registry.pulls == ["b:1", "a:1"]
+
+
+async def test_a_pull_that_cannot_be_recorded_gives_nobody_the_image(tmp_path: Path) -> None:
+    """On a full disk: whoever wants it has to ask the registry."""
+    case = Case(tmp_path, pullable={"a:1"})
+    (tmp_path / "image_manager" / "pulled").mkdir(parents=True)
+    obstacle = tmp_path / "image_manager" / "pulled" / _file_name("sha256:a:1")
+    obstacle.with_suffix(".tmp").mkdir()
+    with pytest.raises(Pulling):
+        await case.want("a:1")
+    await case.pulled()
+    assert "Is a directory" in await case.fails("a:1")
+    obstacle.with_suffix(".tmp").rmdir()
+    await case.fetch("a:1", asker="another/app/0")
+    assert case.registry.pulls == ["a:1", "a:1"]
 
 
 async def test_a_record_that_cannot_be_read_gives_nobody_the_image(tmp_path: Path) -> None:
