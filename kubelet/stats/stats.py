@@ -21,6 +21,7 @@ from kubelet.stats.cgroups import Groups, Hierarchy
 from kubelet.stats.filesystems import filesystem
 from kubelet.stats.model import DiskUsage, Look, PodUsage, Reading, total
 from kubelet.stats.network import interfaces
+from kubelet.volumes.threads import OWN
 from kubelet.volumes.usage import Usage, usage
 
 _log = log.get("stats")
@@ -108,7 +109,7 @@ class Stats:
                 began = self._clock.monotonic()
                 if known is None or began >= due:
                     try:
-                        known = await asyncio.to_thread(self._measure, uid, self._observer.of_pod(uid))
+                        known = await OWN.run(self._measure, uid, self._observer.of_pod(uid))
                     except FileNotFoundError:
                         continue  # the pod is being taken down
                     except OSError as error:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from kubelet.volumes import mounts, trees
+from kubelet.volumes.threads import OWN
 
 Export = Callable[[str, Path], Awaitable[None]]
 """Unpacks the image of an id into an empty directory."""
@@ -33,11 +34,11 @@ class ImageVolumes:
         async with self._locks[name]:
             await asyncio.to_thread(_write, self._pods / uid / _NOTES / volume, name)
             if not place.exists():
-                await asyncio.to_thread(_empty, work)
+                await OWN.run(_empty, work)
                 (work / "files").mkdir(mode=0o755)
                 await self._export(image_id, work / "files")
                 (work / "files").rename(place)
-                await asyncio.to_thread(trees.remove, work)
+                await OWN.run(trees.remove, work)
             await asyncio.to_thread(_bind, place, directory)
 
     def are_wanted_by(self, uid: str) -> bool:
@@ -49,7 +50,7 @@ class ImageVolumes:
             name = place.name.removesuffix(_UNFINISHED)
             if not self._locks[name].locked():
                 async with self._locks[name]:
-                    await asyncio.to_thread(self._collect, name, place)
+                    await OWN.run(self._collect, name, place)
 
     def _collect(self, name: str, place: Path) -> None:
         shown = {note.read_text() for note in self._pods.glob(f"*/{_NOTES}/*")}

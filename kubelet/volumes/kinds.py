@@ -6,6 +6,7 @@ A kind is an entry of the tables here and, mostly, a file beside this one. Whate
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from kubelet.volumes import (
 )
 from kubelet.volumes.base import Context, Payload, VolumeError
 from kubelet.volumes.claims import Source
+from kubelet.volumes.threads import FOREIGN
 
 FILES: dict[str, Callable[[Context, Mapping[str, Any], int], Awaitable[Payload]]] = {
     "configMap": config_map.payload,
@@ -33,8 +35,8 @@ FILES: dict[str, Callable[[Context, Mapping[str, Any], int], Awaitable[Payload]]
     "projected": projected.payload,
 }
 """Kinds that are files made of objects: they follow what these are made of."""
-SLOW = ("local", "nfs")
-"""Kinds that may take minutes."""
+SLOW = ("hostPath", "local", "nfs")
+"""Kinds that may take minutes: much is to be done, or a server does not answer."""
 _IN_MEMORY = ("secret", "projected", "downwardAPI")
 _ON_THE_MACHINE = ("hostPath", "local")
 _DIRECTORY = {
@@ -64,14 +66,13 @@ async def set_up(context: Context, source: Source, pod_directory: Path) -> None:
         case kind if kind in FILES:
             await _write(context, source, directory)
         case "hostPath":
-            await asyncio.to_thread(host_path.set_up, source.spec)
+            await FOREIGN.run(host_path.set_up, source.spec)
         case "local":
-            if not await asyncio.to_thread(directory.exists):
+            if not await FOREIGN.run(directory.exists):
                 raise VolumeError(f'path "{directory}" does not exist')
             if group is not None and not source.read_only and not source.block:
                 policy = (context.pod["spec"].get("securityContext") or {}).get("fsGroupChangePolicy")
-                mismatch = policy == "OnRootMismatch"
-                await asyncio.to_thread(ownership.give, directory, group, only_on_mismatch=mismatch)
+                await _give(directory, group, policy == "OnRootMismatch")
         case "emptyDir":
             size = empty_dir.memory_size(source.spec, context.pod, context.node_allocatable)
             ready = pod_directory / "plugins/kubernetes.io~empty-dir" / source.name / "ready"
@@ -82,6 +83,15 @@ async def set_up(context: Context, source: Source, pod_directory: Path) -> None:
             pass  # containers that mount it ask for it
         case _:
             raise VolumeError(f"volumes of kind {source.kind} are not supported on this node")
+
+
+async def _give(directory: Path, group: int, only_on_mismatch: bool) -> None:
+    """Given up, wherever it is, when the pod is taken down meanwhile."""
+    given_up = threading.Event()
+    try:
+        await FOREIGN.run(ownership.give, directory, group, only_on_mismatch=only_on_mismatch, given_up=given_up)
+    finally:
+        given_up.set()
 
 
 async def _write(context: Context, source: Source, directory: Path) -> None:

@@ -26,6 +26,7 @@ from kubelet.volumes import claims, container_mounts, kinds, mounts, trees
 from kubelet.volumes.base import Context, Objects, VolumeError
 from kubelet.volumes.claims import Source, Unprocessed
 from kubelet.volumes.images import Export, ImageVolumes
+from kubelet.volumes.threads import FOREIGN, OWN
 
 _log = log.get("volumes")
 _TIMEOUT = 123.0
@@ -199,7 +200,7 @@ class Volumes:
         }
         planned = container_mounts.plan(container, places, environment, self.pod_directory(uid))
         if any(each.bound for each in planned):
-            await asyncio.to_thread(container_mounts.bind, planned, container["name"])
+            await FOREIGN.run(container_mounts.bind, planned, container["name"])
         return [each.mount for each in planned]
 
     async def devices(self, pod: Obj, container: Mapping[str, Any]) -> list[Obj]:
@@ -277,7 +278,7 @@ class Volumes:
         await asyncio.gather(*slow, return_exceptions=True)
         if directory.exists():
             had_images = self._images.are_wanted_by(uid)
-            await asyncio.to_thread(remove, uid, directory)
+            await OWN.run(remove, uid, directory)
             if had_images:
                 await self._images.collect()
             self._lookup.forget_pod(uid)

@@ -48,8 +48,8 @@ def mount_tmpfs(directory: Path, size: int = 0) -> None:
 
 def mount_of(descriptor: int) -> int:
     """The mount that what is open there was reached by."""
-    with open(f"/proc/self/fdinfo/{descriptor}") as told:
-        return next(int(line.split()[1]) for line in told if line.startswith("mnt_id:"))
+    with open(f"/proc/self/fdinfo/{descriptor}", "rb", buffering=0) as told:
+        return int(told.read().partition(b"mnt_id:")[2].split(maxsplit=1)[0])
 
 
 def is_mounted(path: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from kubelet.volumes import mounts
 from kubelet.volumes.base import VolumeError
+from kubelet.volumes.threads import FOREIGN
 
 _SECONDS = 110.0
 
@@ -23,9 +24,9 @@ def arguments(source: Mapping[str, Any], directory: Path, options: Iterable[str]
 
 async def set_up(source: Mapping[str, Any], directory: Path, options: Iterable[str], read_only: bool) -> None:
     """Quiet when it is mounted already. A server that does not answer is given up after a while."""
-    if await asyncio.to_thread(mounts.is_mounted, directory):
+    if await FOREIGN.run(mounts.is_mounted, directory):
         return
-    await asyncio.to_thread(directory.mkdir, 0o750, True, True)
+    await FOREIGN.run(directory.mkdir, 0o750, True, True)
     argv = arguments(source, directory, options, read_only)
     pipe = asyncio.subprocess.PIPE
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 from kubelet.volumes import trees
@@ -15,14 +16,20 @@ from kubelet.volumes import trees
 _WRITABLE, _READ_ONLY, _OF_DIRECTORY = 0o660, 0o440, stat.S_ISGID | 0o110
 
 
-def give(root: Path, group: int, *, read_only: bool = False, only_on_mismatch: bool = False) -> None:
+def give(
+    root: Path, group: int, *, read_only: bool = False, only_on_mismatch: bool = False,
+    given_up: threading.Event | None = None,
+) -> None:  # fmt: skip
     """Everything at and below `root`; blocking, and long where there is much. With `only_on_mismatch`
-    (OnRootMismatch) nothing is done when the root directory is as it should be."""
+    (OnRootMismatch) nothing is done when the root directory is as it should be. It stops where it is once it is
+    `given_up`."""
     if only_on_mismatch and _fits(root, group, read_only):
         return
     # The root comes last: with OnRootMismatch it tells that all below it was done, also after a crash in between.
     if stat.S_ISDIR(os.lstat(root).st_mode):
         for directory, name, _ in trees.walk(root):
+            if given_up is not None and given_up.is_set():
+                return
             _give(name, directory, group, read_only)
     _give(os.fspath(root), None, group, read_only)
 

@@ -1,4 +1,5 @@
-"""Tests that mount: each in a child process whose mounts are its own, so that nothing is left of them."""
+"""Tests that mount: each in a child process whose mounts are its own, so that nothing is left of them. It has
+none of the parent's threads: pools that were used before are of no use in it."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -213,3 +214,15 @@ async def test_pods_together_keep_to_what_is_allocatable(fields: Any, used: int,
     world.used = {"a": used}
     await evictions(world, **fields).synchronize()
     assert names(world) == ["a"] * gone
+
+
+async def test_who_filled_the_node_through_its_hosts_file_goes_first() -> None:
+    class Filled(World):
+        async def disk(self, uids: Iterable[str]) -> dict[str, DiskUsage]:
+            found = await super().disk(uids)
+            return {uid: replace(of, own_files=Usage(90 if uid == "b" else 1, 1)) for uid, of in found.items()}
+
+    world = Filled(pod("a"), pod("b"), pod("c"))
+    world.left["nodefs.available"] = 10
+    await evictions(world).synchronize()
+    assert names(world) == ["b"]

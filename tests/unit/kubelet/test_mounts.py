@@ -13,8 +13,9 @@ import pytest
 from client.clock import FakeClock
 from kubelet.docker.images import Image
 from kubelet.pods.facts import Facts
-from kubelet.volumes import manager, mounts, sub_path
+from kubelet.volumes import images, manager, mounts, sub_path
 from kubelet.volumes.manager import Volumes
+from kubelet.volumes.threads import Threads
 from tests.unit.kubelet.mounting import own_mounts
 from tests.unit.kubelet.pods import pod
 
@@ -119,7 +120,9 @@ def test_a_sub_path_is_mounted_once_however_often_its_container_starts(tmp_path:
 
 
 @own_mounts
-def test_an_image_is_shown_once_and_never_to_be_written(tmp_path: Path) -> None:
+def test_an_image_is_shown_once_and_never_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "OWN", Threads(1, "of the child"))
+
     async def export(_: str, directory: Path) -> None:
         (directory / "file").write_text("of the image")
 

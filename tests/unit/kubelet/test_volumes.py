@@ -7,7 +7,10 @@ import asyncio
 import io
 import os
 import stat
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,17 +26,21 @@ from kubelet.volumes import (
     claims,
     container_mounts,
     empty_dir,
+    host_path,
+    kinds,
     manager,
     mounts,
     network_fs,
     ownership,
     read_only,
     sub_path,
+    trees,
 )
 from kubelet.volumes.base import File, VolumeError
 from kubelet.volumes.claims import Source, Unprocessed
 from kubelet.volumes.container_mounts import Place
 from kubelet.volumes.manager import Volumes
+from kubelet.volumes.threads import FOREIGN
 from tests.unit.kubelet.pods import pod
 from tests.unit.kubelet.test_trees import DEEP, dig
 
@@ -406,6 +413,68 @@ async def test_a_pod_is_taken_down_however_deep_it_has_dug(tmp_path: Path) -> No
         dig(node.file("empty-dir", "v/deep"), "d", DEEP)
         await end("u-1")
         assert not node.file("empty-dir", "v").exists()
+
+
+@pytest.mark.parametrize("what", ["removed", "looked at"])
+async def test_disks_that_take_long_hold_no_other_volume(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large directories that are removed, and paths of the machine on servers that do not answer."""
+    goes_on, begun = threading.Event(), threading.Event()
+
+    def takes_long(*_: Any) -> None:
+        begun.set()
+        goes_on.wait()
+
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    monkeypatch.setattr(trees, "remove", takes_long)
+    monkeypatch.setattr(host_path, "set_up", takes_long)
+    monkeypatch.setattr(manager, "_PATIENCE", 0.05)
+    node = Node(tmp_path, c={"data": {"a": "1"}})
+    node.volumes.pod_directory("u-2").mkdir(parents=True)
+    if what == "removed":
+        long = asyncio.create_task(node.volumes.tear_down("u-2"))
+    else:
+        elsewhere = using({"name": "h", "hostPath": {"path": "/dead"}})
+        elsewhere["metadata"]["uid"] = "u-2"
+        long = asyncio.create_task(node.volumes.set_up(elsewhere, pytest.fail))
+    try:
+        while not begun.is_set():  # noqa: ASYNC110 - it is a thread that says so
+            await asyncio.sleep(0.001)
+        async with asyncio.timeout(5):
+            await node.volumes.set_up(using({"name": "c", "configMap": {"name": "c"}}), pytest.fail)
+            if what == "looked at":
+                with pytest.raises(VolumeError, match=r"unmounted volumes=\[h\]"):
+                    await long
+                await node.volumes._clear("u-2", lambda *_: None)
+    finally:
+        goes_on.set()
+        await asyncio.gather(long, return_exceptions=True)
+
+
+async def test_a_group_is_no_longer_given_what_its_pod_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tree of a million files is not gone through for a pod that has been deleted."""
+    for name in range(50):
+        (tmp_path / "disk" / str(name)).mkdir(parents=True)
+    given: list[str] = []
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def give(name: str, *_: Any) -> None:
+        given.append(name)
+        begun.set()
+        goes_on.wait(5)
+
+    monkeypatch.setattr(ownership, "_give", give)
+    giving = asyncio.create_task(kinds._give(tmp_path / "disk", 1234, False))
+    while not begun.is_set():  # noqa: ASYNC110 - it is a thread that says so
+        await asyncio.sleep(0.001)
+    giving.cancel()
+    await asyncio.gather(giving, return_exceptions=True)
+    goes_on.set()
+    await FOREIGN.run(time.sleep, 0.05)
+    assert len(given) == 1
 
 
 @pytest.mark.parametrize(
