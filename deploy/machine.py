@@ -28,11 +28,11 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from client import trees
 from deploy import machine_links as links
 from deploy.machine_docker import RUN, Docker, kill_all
 from deploy.machine_links import MachineError
@@ -154,7 +154,7 @@ class Machines:
         machine.docker.sweep(machine.directory)
         links.remove_machine(machine.name, self._link(machine))
         if machine.docker.directory.exists():
-            shutil.rmtree(machine.docker.directory)
+            trees.remove(machine.docker.directory)
         machine.resolv_conf.unlink(missing_ok=True)
         remove_empty(machine.directory)
 

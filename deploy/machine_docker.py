@@ -21,6 +21,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from client.mountinfo import points_below
 from deploy.machine_links import NETNS, MachineError, unmount
 
 RUN = Path("/run/sampan/machines")  # sockets stay short (108 bytes at most), and a reboot clears stale pid files
@@ -144,13 +145,10 @@ class Docker:
 
 
 def mounts_under(*directories: Path) -> list[str]:
-    """Mount points below any of the directories, as in /proc/self/mountinfo (escapes undone)."""
-    prefixes = tuple(f"{directory}/" for directory in directories)
-    points = [
-        line.split(" ")[4].encode().decode("unicode_escape")
-        for line in Path("/proc/self/mountinfo").read_text().splitlines()
+    """Mount points below any of the directories, which may be mounts themselves: those are the user's."""
+    return [
+        point for directory in directories for point in points_below(directory) if point != os.path.realpath(directory)
     ]
-    return [point for point in points if point.startswith(prefixes)]
 
 
 def remove_cgroups(path: str) -> None:

@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from client.mountinfo import is_mounted
+
 NETNS = Path("/run/netns")
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 CHAIN = "SAMPAN-MACHINES"
@@ -185,16 +187,10 @@ def found() -> dict[str, str]:
     return {"ip_forward": FORWARD.read_text().strip(), "netns": netns}
 
 
-def is_mounted(path: Path) -> bool:
-    """From the mount table: os.path.ismount does not see a bind mount of a directory onto itself."""
-    table = Path("/proc/self/mountinfo").read_text().splitlines()
-    return any(line.split(" ")[4] == str(path) for line in table)
-
-
 def unmount(path: str) -> None:
     """Detach a mount. By system call, since umount(8) leaves /run/mount behind."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.umount2(path.encode(), _MNT_DETACH) and ctypes.get_errno() not in (errno.EINVAL, errno.ENOENT):
+    if libc.umount2(os.fsencode(path), _MNT_DETACH) and ctypes.get_errno() not in (errno.EINVAL, errno.ENOENT):
         raise MachineError(f"unmounting {path} failed: {os.strerror(ctypes.get_errno())}")
 
 

@@ -6,11 +6,11 @@ second reset finds nothing to do.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from client import trees
 from deploy import changes, cluster, credentials, engine, host, nodes, supervision, tables
 from deploy.components import python
 from deploy.docker_api import Engine
@@ -102,16 +102,26 @@ def _remove_data(layout: Layout) -> str:
     for pod in layout.nodes.glob("*/kubelet/pods/*"):
         remove_cgroups(f"sampan-pod{pod.name}")
     for path in (layout.pki, layout.etcd, layout.run, layout.logs, layout.docker, layout.nodes):
-        shutil.rmtree(path, ignore_errors=True)
-    shutil.rmtree(layout.root / "kubeconfig-before", ignore_errors=True)
+        _remove(path)
+    _remove(layout.root / "kubeconfig-before")
     files = (layout.audit_policy, layout.cluster_file, layout.changes_file, layout.lock)
     for path in (*layout.root.glob("*.kubeconfig"), *files):
         path.unlink(missing_ok=True)
-    shutil.rmtree(Path("/run/sampan"), ignore_errors=True)
+    _remove(Path("/run/sampan"))
     _LOGIND.unlink(missing_ok=True)
     if not any(layout.root.iterdir()):
         layout.root.rmdir()
     return f"data in {layout.root}"
+
+
+def _remove(directory: Path) -> None:
+    """With what containers have put into it."""
+    try:
+        trees.remove(directory)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise Failure(f"{directory} was not removed: {error}", "end what still uses it, then reset again") from error
 
 
 def names(layout: Layout) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kubelet.volumes import trees
+from client import trees
 from kubelet.volumes.base import Payload
 
 _DATA = "..data"

@@ -12,6 +12,7 @@ from typing import Any
 
 from api import quantities
 from api.meta import Obj
+from client.mountinfo import is_mounted
 from kubelet.volumes import mounts, ownership
 from kubelet.volumes.base import VolumeError
 
@@ -21,7 +22,7 @@ def set_up(source: Mapping[str, Any], directory: Path, marker: Path, memory: int
     medium = source.get("medium") or ""
     if medium not in ("", "Memory"):
         raise VolumeError(f"medium {medium}: huge pages are not supported on this node")
-    if marker.exists() and (mounts.is_mounted(directory) if medium else directory.exists()):
+    if marker.exists() and (is_mounted(directory) if medium else directory.exists()):
         return
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o777)

@@ -12,7 +12,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from kubelet.volumes import mounts, trees
+from client import trees
+from kubelet.volumes import mounts
 from kubelet.volumes.threads import OWN
 
 Export = Callable[[str, Path], Awaitable[None]]

@@ -15,14 +15,14 @@ from typing import Any
 
 from api.errors import ApiError
 from api.meta import Obj
-from client import log
+from client import log, trees
 from client.clock import Clock
 from kubelet.docker.config.parts import Mount
 from kubelet.docker.images import Image
 from kubelet.pods import pod_cgroup
 from kubelet.pods.facts import Facts
 from kubelet.pods.lookup import Lookup
-from kubelet.volumes import claims, container_mounts, kinds, mounts, trees
+from kubelet.volumes import claims, container_mounts, kinds, mounts
 from kubelet.volumes.base import Context, Objects, VolumeError
 from kubelet.volumes.claims import Source, Unprocessed
 from kubelet.volumes.images import Export, ImageVolumes

@@ -8,16 +8,16 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import re
 import struct
 from pathlib import Path
+
+from client.mountinfo import is_mounted, points_below
 
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC = 1, 2, 4, 8, 32, 4096, 16384
 _MNT_DETACH = 2
 _MOUNT_SETATTR = 442
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _ATTR_RDONLY, _PRIVATE = 1, 1 << 18
-_ESCAPED = re.compile(rb"\\([0-7]{3})")
 _libc = ctypes.CDLL(None, use_errno=True)
 _swapless: list[bool] = []
 
@@ -44,27 +44,6 @@ def mount_tmpfs(directory: Path, size: int = 0) -> None:
         else:
             _swapless[:] = [bool(extra)]
             return
-
-
-def mount_of(descriptor: int) -> int:
-    """The mount that what is open there was reached by."""
-    with open(f"/proc/self/fdinfo/{descriptor}", "rb", buffering=0) as told:
-        return int(told.read().partition(b"mnt_id:")[2].split(maxsplit=1)[0])
-
-
-def is_mounted(path: Path) -> bool:
-    """Whether something is mounted right there, a part of the same file system (a bind mount) and a file included: it
-    is reached by another mount than the directory it is in."""
-    descriptors: list[int] = []
-    try:
-        for each in (path.parent, path):
-            descriptors.append(os.open(each, os.O_PATH | os.O_CLOEXEC | (os.O_NOFOLLOW if each == path else 0)))
-        return mount_of(descriptors[0]) != mount_of(descriptors[1])
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
 
 
 def unmount(target: Path) -> None:
@@ -101,25 +80,12 @@ def freeze(target: Path) -> None:
 def unmount_below(directory: Path) -> None:
     """Everything mounted at or below `directory`, the last mounted first. OSError when something stays: who removes
     the directory then would remove what is mounted."""
-    for point in reversed(_points_below(directory)):
+    for point in reversed(points_below(directory)):
         try:
             _call(point, "umount2", os.fsencode(point), _MNT_DETACH)
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOENT):  # it went with the one that it was mounted upon
                 raise
-    left = _points_below(directory)
+    left = points_below(directory)
     if left:
         raise OSError(errno.EBUSY, "something is still mounted", left[0])
-
-
-def _points_below(directory: Path) -> list[str]:
-    """Where something is mounted at or below it, the first mounted first."""
-    prefix = os.path.realpath(directory)
-    with open("/proc/self/mountinfo", "rb") as table:
-        points = [_point(line) for line in table]
-    return [point for point in points if point == prefix or point.startswith(f"{prefix}/")]
-
-
-def _point(line: bytes) -> str:
-    """The mount point of a line of mountinfo, where some bytes are written as three octal digits (proc(5))."""
-    return os.fsdecode(_ESCAPED.sub(lambda digits: bytes([int(digits[1], 8)]), line.split(b" ")[4]))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kubelet.volumes import mounts
+from client.mountinfo import is_mounted
 from kubelet.volumes.base import VolumeError
 from kubelet.volumes.threads import FOREIGN
 
@@ -24,7 +24,7 @@ def arguments(source: Mapping[str, Any], directory: Path, options: Iterable[str]
 
 async def set_up(source: Mapping[str, Any], directory: Path, options: Iterable[str], read_only: bool) -> None:
     """Quiet when it is mounted already. A server that does not answer is given up after a while."""
-    if await FOREIGN.run(mounts.is_mounted, directory):
+    if await FOREIGN.run(is_mounted, directory):
         return
     await FOREIGN.run(directory.mkdir, 0o750, True, True)
     argv = arguments(source, directory, options, read_only)

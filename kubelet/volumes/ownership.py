@@ -11,7 +11,7 @@ import stat
 import threading
 from pathlib import Path
 
-from kubelet.volumes import trees
+from client import trees
 
 _WRITABLE, _READ_ONLY, _OF_DIRECTORY = 0o660, 0o440, stat.S_ISGID | 0o110
 

@@ -11,8 +11,7 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from client import log
-from kubelet.volumes import trees
+from client import log, trees
 
 _log = log.get("usage")
 

@@ -11,12 +11,13 @@ from typing import Any, cast
 import pytest
 
 from client.clock import FakeClock
+from client.mountinfo import is_mounted, points_below
 from kubelet.docker.images import Image
 from kubelet.pods.facts import Facts
 from kubelet.volumes import images, manager, mounts, sub_path
 from kubelet.volumes.manager import Volumes
 from kubelet.volumes.threads import Threads
-from tests.unit.kubelet.mounting import own_mounts
+from tests.harness.mounting import own_mounts
 from tests.unit.kubelet.pods import pod
 
 NAMES = ["plain", "with space", "back\\slash", "tab\tline\nreturn\r", "wörter", "空", "no\udcffutf"]
@@ -42,7 +43,7 @@ def test_what_is_mounted_below_is_found_by_any_name(tmp_path: Path, name: str) -
     mount("--bind", machine, tmp_path / f"{name}-beside")
     manager._remove("u-1", pod)
     assert not pod.exists() and (machine / "kept").exists()
-    assert mounts._points_below(tmp_path) == [str(tmp_path / f"{name}-beside")]
+    assert points_below(tmp_path) == [str(tmp_path / f"{name}-beside")]
 
 
 @own_mounts
@@ -52,7 +53,7 @@ def test_a_mount_goes_with_the_one_that_it_is_upon(tmp_path: Path) -> None:
     mount("-t", "tmpfs", "tmpfs", tmp_path / "a")
     mount("-t", "tmpfs", "tmpfs", tmp_path)
     mounts.unmount_below(tmp_path)
-    assert mounts._points_below(tmp_path) == []
+    assert points_below(tmp_path) == []
 
 
 @own_mounts
@@ -74,7 +75,7 @@ def test_nothing_is_removed_while_something_is_mounted(tmp_path: Path, monkeypat
 
 def mounted(path: Path) -> int:
     """How many mounts there are right there."""
-    return mounts._points_below(path).count(str(path))
+    return points_below(path).count(str(path))
 
 
 @own_mounts
@@ -87,10 +88,10 @@ def test_what_is_mounted_is_told_from_what_is_not(tmp_path: Path) -> None:
     mount("--bind", tmp_path / "source", tmp_path / "bound")
     mount("--bind", tmp_path / "file", tmp_path / "bound-file")
     mount("-t", "tmpfs", "tmpfs", tmp_path / "fresh")
-    found = [path.name for path in sorted(tmp_path.iterdir()) if mounts.is_mounted(path)]
+    found = [path.name for path in sorted(tmp_path.iterdir()) if is_mounted(path)]
     assert found == ["bound", "bound-file", "fresh"]
-    assert not mounts.is_mounted(tmp_path / "none") and not mounts.is_mounted(tmp_path / "none/none")
-    assert not mounts.is_mounted(tmp_path / "file/none")
+    assert not is_mounted(tmp_path / "none") and not is_mounted(tmp_path / "none/none")
+    assert not is_mounted(tmp_path / "file/none")
 
 
 @own_mounts
@@ -106,7 +107,7 @@ def test_a_sub_path_is_mounted_once_however_often_its_container_starts(tmp_path:
         for _ in range(3):
             sub_path.bind(volume, "x", target)
             assert mounted(target) == 1 and target.is_dir() == is_directory
-            assert not mounts.is_mounted(volume / "x")
+            assert not is_mounted(volume / "x")
         if is_directory:
             (volume / "x").rmdir()
             (volume / "x").touch()
@@ -116,7 +117,7 @@ def test_a_sub_path_is_mounted_once_however_often_its_container_starts(tmp_path:
     for _ in range(2):  # as an earlier kubelet may have left it
         mount("--bind", volume, target.parent)
     mounts.unmount(target.parent)
-    assert not mounts.is_mounted(target.parent)
+    assert not is_mounted(target.parent)
 
 
 @own_mounts

@@ -18,6 +18,7 @@ import pytest
 
 from api.errors import Forbidden
 from api.meta import Obj
+from client import trees
 from client.clock import FakeClock
 from kubelet.pods.environment import ConfigError
 from kubelet.pods.facts import Facts
@@ -34,15 +35,14 @@ from kubelet.volumes import (
     ownership,
     read_only,
     sub_path,
-    trees,
 )
 from kubelet.volumes.base import File, VolumeError
 from kubelet.volumes.claims import Source, Unprocessed
 from kubelet.volumes.container_mounts import Place
 from kubelet.volumes.manager import Volumes
 from kubelet.volumes.threads import FOREIGN
+from tests.unit.client.test_trees import DEEP, dig
 from tests.unit.kubelet.pods import pod
-from tests.unit.kubelet.test_trees import DEEP, dig
 
 
 class Objects:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from kubelet.volumes import ownership, trees
+from client import trees
+from kubelet.volumes import ownership
 from kubelet.volumes.usage import usage
-from tests.unit.kubelet.mounting import own_mounts
+from tests.harness.mounting import own_mounts
 
 DEEP = 1500
 """More than Python calls functions in one another, and than a process has files open."""

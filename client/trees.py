@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kubelet.volumes import mounts
+from client import mountinfo
 
 _OPEN = 32
 """Directories that one walk holds open: several trees are walked at once, and a process may have 1,024 files open."""
@@ -63,10 +63,10 @@ def remove(top: Path) -> None:
     there."""
     parent = os.open(top.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        own = mounts.mount_of(parent)
-        if mounts.is_mounted(top):
+        own = mountinfo.mount_of(parent)
+        if mountinfo.is_mounted(top):
             raise OSError(errno.EBUSY, "something is mounted there", os.fspath(top))
-        for directory, name, is_directory in walk(top, lambda descriptor: mounts.mount_of(descriptor) == own):
+        for directory, name, is_directory in walk(top, lambda descriptor: mountinfo.mount_of(descriptor) == own):
             (os.rmdir if is_directory else os.unlink)(name, dir_fd=directory)
         os.rmdir(top.name, dir_fd=parent)
     finally:
