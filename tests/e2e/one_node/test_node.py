@@ -123,14 +123,19 @@ def test_local_storage_has_limits(cluster: Cluster, namespace: str) -> None:
     )
     cluster.apply(
         manifests.documents(
-            with_volume("volume", "1Mi"), with_volume("large", "50Mi"), pod("pod", write("/file"), limit), two
+            with_volume("volume", "1Mi"),
+            with_volume("large", "50Mi"),
+            pod("pod", write("/file"), limit),
+            two,
+            pod("hosts", write("/etc/hosts"), limit),  # CVE-2020-8557
         ),
         namespace,
     )
-    pods = failed(cluster, namespace, "volume", "pod", "container")
+    pods = failed(cluster, namespace, "volume", "pod", "container", "hosts")
     messages = {
         "volume": 'Usage of EmptyDir volume "data" exceeds the limit "1Mi". ',
         "pod": "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. ",
+        "hosts": "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. ",
         "container": 'Container main exceeded its local ephemeral storage limit "1Mi". ',
     }
     for name, message in messages.items():

@@ -66,6 +66,7 @@ def test_a_manifest_runs_and_is_mirrored(cluster: Cluster, folder: Path) -> None
     asked of it is asked of the static pod. What is no pod is told as an event, and hinders nobody."""
     (folder / "good.yaml").write_text(manifest("good"))
     (folder / "torn.yaml").write_text("{")
+    (folder / "odd.yaml").write_text("{apiVersion: v1, kind: Pod, metadata: {name: odd, labels: {a: !!binary aGk=}}}")
     secret = [{"name": "s", "secret": {"secretName": "s"}}]
     (folder / "needs.json").write_text(manifest("needs", volumes=secret))
     pod = mirror(cluster, "good")
@@ -88,11 +89,12 @@ def test_a_manifest_runs_and_is_mirrored(cluster: Cluster, folder: Path) -> None
 
     def told() -> bool:
         said = [e["message"] for e in cluster.events("default", "FailedValidation")]
-        assert any("torn.yaml: couldn't parse as pod" in m for m in said), said
+        for name in ("torn", "odd"):
+            assert any(f"{name}.yaml: couldn't parse as pod" in m for m in said), said
         assert any("needs.json: static pods may not reference secrets" in m for m in said), said
         return True
 
-    eventually_sync(told, "both mistakes are told")
+    eventually_sync(told, "all mistakes are told")
 
 
 def test_a_mirror_that_is_deleted_comes_back(cluster: Cluster, folder: Path) -> None:

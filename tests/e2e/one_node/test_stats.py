@@ -128,7 +128,8 @@ def test_metrics(cluster: Cluster, busy: str) -> None:
     labels = f'container="main",namespace="{busy}",pod="busy"'
     resource = raw(cluster, "metrics/resource")
     for name in ("cpu_usage_seconds_total", "memory_working_set_bytes", "start_time_seconds"):
-        assert re.search(rf"^container_{name}\{{{labels}\}} [1-9]", resource, re.M) or "0." in resource, name
+        value = re.search(rf"^container_{name}\{{{labels}\}} (\S+)", resource, re.M)
+        assert value is not None and float(value[1]) > 0, name
     assert re.search(rf'^pod_memory_working_set_bytes\{{namespace="{busy}",pod="busy"\}} \d{{7,}}', resource, re.M)
     assert re.search(r"^node_cpu_usage_seconds_total [\d.]+ \d{13}$", resource, re.M)
     assert "resource_scrape_error 0\n" in resource
@@ -146,6 +147,37 @@ def test_metrics(cluster: Cluster, busy: str) -> None:
     for name in ("kubelet_running_pods", "kubelet_http_requests_total", "process_resident_memory_bytes"):
         assert re.search(rf"^{name}(\{{.*\}})? \S+$", own, re.M), name
     assert re.search(r'^prober_probe_total\{.*probe_type="Readiness"', raw(cluster, "metrics/probes"), re.M)
+
+
+def test_a_pod_that_digs_deep_hides_nobody(cluster: Cluster, busy: str) -> None:
+    """Directories deeper than Python calls functions in one another, and than a path may be long, in a volume and in its
+    own layer: the node is measured all the same, and the pod can be deleted."""
+    digs = "d=$(printf 'd/%.0s' $(seq 900)); for at in /v /own; do mkdir -p $at/a/$d $at/b/$d $at/c/$d; " \
+        "mv $at/a $at/b/$d; mv $at/b $at/c/$d; done; echo deep; "  # fmt: skip
+    mounts = [{"name": "v", "mountPath": "/v"}]
+    spec = manifests.shell(
+        digs + manifests.SLEEP, volumeMounts=mounts, resources={"limits": {"ephemeral-storage": "1Gi"}}
+    )
+    cluster.apply(manifests.documents(manifests.pod("digs", spec, volumes=[{"name": "v", "emptyDir": {}}])), busy)
+    eventually_sync(
+        lambda: cluster.kubectl("logs", "digs", namespace=busy, check=False).stdout == "deep\n", "it has dug"
+    )
+
+    def measured() -> bool:
+        pods = {p["podRef"]["name"]: p for p in json.loads(raw(cluster, "stats/summary"))["pods"]}
+        volumes = {v["name"]: v for v in pods["digs"]["volume"]}
+        assert volumes["v"]["inodesUsed"] > 2700 and pods["digs"]["containers"][0]["rootfs"]["inodesUsed"] > 2700
+        assert "ephemeral-storage" in pods["busy"] and pods["busy"]["ephemeral-storage"]["usedBytes"] > 0
+        return True
+
+    eventually_sync(measured, "its disk is known, and that of others", within=30)
+    assert 'pod="digs"' in raw(cluster, "metrics/cadvisor")
+    directory = (
+        next(cluster.data.glob("nodes/*/kubelet/pods")) / cluster.get("pod", "digs", namespace=busy)["metadata"]["uid"]
+    )
+    assert directory.is_dir()
+    cluster.kubectl("delete", "pod", "digs", "--grace-period=1", "--timeout=60s", namespace=busy)
+    assert not directory.exists()
 
 
 def test_what_else_is_told(cluster: Cluster, busy: str) -> None:

@@ -137,7 +137,10 @@ def test_exec_failures_as_upstream_says_them(cluster: Cluster, room: str) -> Non
         done = cluster.kubectl("exec", *args, namespace=room, check=False)
         return done.returncode, done.stderr
 
-    assert says("web", "-c", "main", "--", "sh", "-c", "exit 3") == (3, "command terminated with exit code 3\n")
+    for _ in range(10):
+        assert says("web", "-c", "main", "--", "sh", "-c", "exit 3") == (3, "command terminated with exit code 3\n")
+    closed = says("web", "-c", "main", "--", "sh", "-c", "exec >&- 2>&-; sleep 3; exit 4")
+    assert closed == (4, "command terminated with exit code 4\n"), "its end is waited for, not that of its output"
     assert says("nobody", "--", "ls") == (1, 'Error from server (NotFound): pods "nobody" not found\n')
     cluster.apply(documents(pod("later", {"name": "c", "image": "no.such/image:1"})), room)
     eventually_sync(lambda: statuses(cluster.get("pod", "later", namespace=room)), "it is known to its node")

@@ -255,6 +255,24 @@ def test_parts_of_volumes_and_who_sees_which_mounts(cluster: Cluster, namespace:
     eventually_sync(lambda: waits("missing", "ErrImageNeverPull", "sampan/none:1"), "no image", within=40)
 
 
+def test_what_a_container_finds_when_it_starts_again(cluster: Cluster, namespace: str) -> None:
+    """Its part of a volume, mounted once however often it starts, and its own names, whatever it has written there."""
+    script = "echo x >> /v/f; [ $(wc -l < /v/f) -lt 3 ] && head -c 3000000 /dev/urandom > /etc/hosts && exit 1; "
+    cluster.apply(
+        documents(_pod("again", {"v": {"emptyDir": {}}}, script=script + SLEEP, mounts={"v": {"subPath": "p"}})),
+        namespace,
+    )
+    eventually_sync(
+        lambda: statuses(cluster.get("pod", "again", namespace=namespace)).get("main", {}).get("restartCount") == 2,
+        "it has failed twice", within=60, pause=0.5,
+    )  # fmt: skip
+    _runs(cluster, namespace, "again")
+    found = cluster.get("pod", "again", namespace=namespace)
+    assert _run(cluster, namespace, "again", "wc -l < /v/f; grep -c again /etc/hosts") == "3\n1"
+    mounted = [m for m in _mounts_below(_pods_directory(cluster)) if found["metadata"]["uid"] in m and "subpaths" in m]
+    assert len(mounted) == 1, mounted
+
+
 def test_storage_that_was_claimed(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
     """persistentVolumeClaim on hostPath, local and NFS, generic ephemeral volumes
     (https://kubernetes.io/docs/concepts/storage/ephemeral-volumes/#generic-ephemeral-volumes); a claim that is not bound:
