@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import signal
 import traceback
 from collections.abc import Callable
 from typing import ParamSpec
@@ -14,6 +15,8 @@ import pytest
 
 _NEW_MOUNTS = 0x20000
 _REC, _PRIVATE = 16384, 1 << 18
+_SECONDS = 120
+"""A test that hangs is ended: nobody else would."""
 Given = ParamSpec("Given")
 
 
@@ -25,6 +28,7 @@ def own_mounts(test: Callable[Given, None]) -> Callable[Given, None]:
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
+            signal.alarm(_SECONDS)
             try:
                 _enter()
                 test(*args, **kwargs)
