@@ -144,7 +144,8 @@ def _kill_strays(
 
 
 def _kill_by_probes(pod: Mapping[str, Any], observed: PodContainers, memory: Memory, plan: Plan, now: datetime) -> None:
-    """Containers whose liveness or startup probe gave up, or whose image was changed."""
+    """Containers whose liveness or startup probe gave up, or whose image was changed, save init containers that are to
+    end by themselves."""
     for container in observed.running():
         probes = memory.probes.get(container.id)
         spec = find_container(pod, container.name)
@@ -152,8 +153,10 @@ def _kill_by_probes(pod: Mapping[str, Any], observed: PodContainers, memory: Mem
             grace = grace_period(pod) if probes.grace is None else probes.grace
             renew = spec is not None and restarts_when_killed(pod, spec)
             kill(plan, memory, now, container, grace, _why(pod, container, probes.failed, renew), renew=renew)
-        elif changed(spec, container):
+        elif changed(spec, container) and (not is_init(pod, container.name) or is_sidecar(spec or {})):
             text = f"Container {container.name} definition changed, will be restarted"
+            if is_init(pod, container.name):
+                text = f"Init container {container.name} definition changed"
             kill(plan, memory, now, container, grace_period(pod), text, renew=True)
 
 

@@ -335,6 +335,15 @@ def test_who_is_killed_by_a_probe_starts_again_however_he_ends(obj: Obj, code: i
         assert told["state"]["terminated"]["exitCode"] == code
 
 
+def test_a_new_image_restarts_sidecars_and_no_other_init_container() -> None:
+    """computeInitContainerActions; https://github.com/kubernetes/kubernetes/pull/126525."""
+    plain_one = pod(init=("i",), policy="Never")
+    assert decide(plain_one, seen(sandbox(), running("i", spec_hash="other")), Memory(), NOW).actions == []
+    obj = pod(initContainers=[sidecar("s")], policy="Never")
+    (kill,) = decide(obj, seen(sandbox(), running("s", spec_hash="other"), running()), Memory(), NOW).actions
+    assert isinstance(kill, Kill) and (kill.renew, kill.message) == (True, "Init container s definition changed")
+
+
 @pytest.mark.parametrize("policy", ["Never", "OnFailure"])
 def test_a_new_image_wakes_nobody_who_had_ended(policy: str) -> None:
     """A definition that changes is looked at only where the container runs."""
