@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy.files import write_atomically
+from client.files import write_atomically
 
 POLICY = b"""\
 apiVersion: audit.k8s.io/v1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from deploy.files import write_atomically
+from client.files import write_atomically
 from deploy.layout import Layout
 
 

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from client.files import write_if_changed
 from deploy.errors import Failure
-from deploy.files import write_if_changed
 from deploy.layout import Layout
 
 NAME = "sampan"

@@ -8,11 +8,11 @@ from pathlib import Path
 import yaml
 
 from client import kubeconfig
+from client.files import write_atomically
 from client.kubeconfig import KubeconfigError, RestConfig
 from deploy import changes
 from deploy.cluster import API_PORT, NAME
 from deploy.errors import Failure
-from deploy.files import write_atomically
 from deploy.host import User
 from deploy.layout import Layout
 from deploy.nodes import Node, Places

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from client.files import write_atomically
 from deploy.errors import Failure
-from deploy.files import write_atomically
 
 
 def ensure(path: Path, *, needed: bool = False) -> None:

@@ -5,8 +5,8 @@ Format: https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/.
 
 from __future__ import annotations
 
+from client.files import write_atomically
 from deploy.cluster import DNS_ADDRESS, DOMAIN
-from deploy.files import write_atomically
 from deploy.nodes import Node
 
 _TEXT = f"""\

@@ -26,8 +26,8 @@ from datetime import datetime
 from ipaddress import ip_network
 from pathlib import Path
 
+from client.files import write_atomically
 from deploy.certificates import Pair, Request, issue, new_authority, new_key, public_key, unfit
-from deploy.files import write_atomically
 
 CLUSTER_ADMINS = "system:masters"
 KUBELET_CLIENTS = "kubeadm:cluster-admins"

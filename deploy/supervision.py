@@ -14,10 +14,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from client.files import write_if_changed
 from deploy import host, processes, supervisor
 from deploy.components import Component
 from deploy.errors import Failure
-from deploy.files import write_if_changed
 from deploy.layout import Layout
 from deploy.processes import Process
 from deploy.systemd import Systemd

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from client.files import write_if_changed
 from deploy.errors import Failure
-from deploy.files import write_if_changed
 from deploy.layout import Layout
 from deploy.processes import Process, find
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from client.files import write_if_changed
 
 _FILE = "pod-cidr"
 
 
 def keep(root: Path, cidr: str) -> None:
-    """Whole or not at all, and nothing when it is kept already. OSError."""
-    if kept(root) == cidr:
-        return
-    draft = root / f"{_FILE}.new"
-    with draft.open("w") as file:
-        file.write(cidr)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(root / _FILE)
+    """Nothing is written when it is kept already. OSError."""
+    write_if_changed(root / _FILE, cidr.encode())
 
 
 def kept(root: Path) -> str:

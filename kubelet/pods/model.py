@@ -124,8 +124,12 @@ class PodContainers:
         return found[0] if found else None
 
     def previous(self, name: str) -> Container | None:
-        found = self.containers.get(name)
-        return found[1] if found and len(found) > 1 else None
+        latest = self.latest(name)
+        return None if latest is None else self.before(latest)
+
+    def before(self, container: Container) -> Container | None:
+        """The attempt before this one that is still there."""
+        return next((c for c in self.containers[container.name] if c.attempt < container.attempt), None)
 
     def all(self) -> list[Container]:
         return [c for group in self.containers.values() for c in group]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from api.meta import Obj, get_condition
 from client.events import EventRecorder
+from client.files import write_atomically
 from kubelet.pods import resize_plan
 from kubelet.pods.model import PodContainers
 from kubelet.pods.resize_plan import DEFERRED, IN_PROGRESS, INFEASIBLE, PENDING, Granted, Resize
@@ -66,7 +66,7 @@ class Resizing:
         # Granted from this moment on: whoever is judged while it is written counts it.
         before, self.granted = self.granted, resize_plan.wanted(pod)
         try:
-            await asyncio.to_thread(_keep, self._directory / _FILE, self.granted)
+            await asyncio.to_thread(write_atomically, self._directory / _FILE, json.dumps(self.granted).encode())
         except OSError as error:
             self.granted = before
             self._hold_back(pod, DEFERRED, f"the node cannot keep what it grants: {error.strerror}")
@@ -105,17 +105,6 @@ class Resizing:
             self._state.progress = told
             text = resize_plan.summary("error", pod, generation, why)
             self._recorder.event(pod, "Warning", "ResizeError", text)
-
-
-def _keep(path: Path, granted: Granted) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".new")
-    with draft.open("w") as file:
-        json.dump(granted, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _kept(path: Path) -> Granted:

@@ -4,24 +4,18 @@ that crashes in between must not let the pod end as if nothing had happened."""
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
+from client.files import write_atomically
 from kubelet.pods.model import Ending
 
 _FILE = "ending.json"
 
 
 def keep(directory: Path, ending: Ending) -> None:
-    """Whole or not at all. `directory` is the pod's."""
-    directory.mkdir(parents=True, exist_ok=True)
-    draft = directory / f"{_FILE}.new"
-    with draft.open("w") as file:
-        json.dump(asdict(ending), file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(directory / _FILE)
+    """`directory` is the pod's."""
+    write_atomically(directory / _FILE, json.dumps(asdict(ending)).encode())
 
 
 def kept(directory: Path) -> Ending | None:

@@ -61,7 +61,7 @@ def decide(pod: Mapping[str, Any], observed: PodContainers, memory: Memory, now:
     if sandbox is None:
         return _new_sandbox(pod, observed, memory, now, plan)
     _kill_strays(pod, observed, sandbox, memory, plan, now)
-    _kill_by_probes(pod, observed, memory, plan, now)
+    _kill_unfit(pod, observed, memory, plan, now)
     _resize(pod, observed, memory, plan, now)
     if finished(pod, observed, memory):
         return wind_down(pod, observed, memory, now, plan, finish=False)
@@ -143,7 +143,7 @@ def _kill_strays(
             kill(plan, memory, now, container, grace_period(pod))
 
 
-def _kill_by_probes(pod: Mapping[str, Any], observed: PodContainers, memory: Memory, plan: Plan, now: datetime) -> None:
+def _kill_unfit(pod: Mapping[str, Any], observed: PodContainers, memory: Memory, plan: Plan, now: datetime) -> None:
     """Containers whose liveness or startup probe gave up, or whose image was changed, save init containers that are to
     end by themselves."""
     for container in observed.running():
@@ -188,8 +188,8 @@ def _prune(observed: PodContainers, sandbox: Container, plan: Plan) -> None:
     gone = {a.container.id for a in plan.actions if isinstance(a, Remove)}
     for name, group in observed.containers.items():
         keep = 1 if name in restarted else 2
-        for old in group[keep:]:
-            if not old.running and old.id not in gone:
+        for old in [container for container in group if container.id not in gone][keep:]:
+            if not old.running:
                 plan.actions.append(Remove(old))
     for old in observed.sandboxes[1:]:
         if old.id != sandbox.id and not old.running and old.id not in gone:

@@ -120,7 +120,7 @@ def consider(
         return
     back_off: BackOff | None = None
     if latest is not None and latest.sandbox_id == sandbox.id:
-        back_off, until = _back_off(container, latest, observed.previous(name), memory, now)
+        back_off, until = _back_off(container, latest, observed.before(latest), memory, now)
         if until is not None and now < until:
             plan.waiting[name] = back_off_message((until - (latest.finished_at or now)).total_seconds(), name, pod)
             plan.wake(until)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from client.files import write_atomically
 from deploy import audit, cluster, encryption, preflight
 from deploy.certificates import new_authority
 from deploy.cluster import Cluster, ExternalEtcd, decide
 from deploy.components import Component, components
 from deploy.errors import Failure
-from deploy.files import write_atomically
 from deploy.layout import Layout
 from deploy.machine import Machine
 from deploy.machine_docker import Docker

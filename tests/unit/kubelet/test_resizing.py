@@ -312,7 +312,7 @@ async def test_what_cannot_be_kept_is_not_granted(tmp_path: Path) -> None:
     """A kubelet that starts again would take it back."""
     story = Story(tmp_path, asking(SMALL))
     await story.begin()
-    obstacle = tmp_path / "pods" / "u-1" / "granted.new"
+    obstacle = tmp_path / "pods" / "u-1" / "granted.json"
     obstacle.mkdir()
     story.ask(LARGE)
     why = "the node cannot keep what it grants: Is a directory"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -378,6 +379,14 @@ def test_the_delay_of_who_is_killed_to_be_renewed_counts_from_the_end_before() -
         older = [ended]
         at += timedelta(seconds=60)
     assert delays == [0, 0, 0, 0, 0, 80]
+
+
+def test_a_start_that_a_kill_broke_off_does_not_count_as_another_end() -> None:
+    """The container that was made and never started is made anew; the delay counts from the end before the renewed one."""
+    made, killed, before = running(attempt=2), exited(attempt=1, code=137), exited(code=1, ago=60)
+    memory = Memory(back_offs={"app": back_off(10.0)}, renewals={"app-1"})
+    observed = seen(sandbox(), replace(made, state="created"), killed, before)
+    assert shown(list(decide(pod(), observed, memory, NOW).actions)) == ["remove app-2", "start app 2", "remove app-0"]
 
 
 def test_failed_liveness_kills_with_the_probes_own_grace() -> None:
